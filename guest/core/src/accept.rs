@@ -1,0 +1,388 @@
+//! Taking reports in: check, build the event, put it into the outbox.
+//!
+//! Accepting is one `set`, or one `set_many` for a batch. There is no counter
+//! to keep in step, so a crash leaves no hole: the bounds are checked against
+//! the totals of the last listing plus what this instance accepted since.
+
+use crate::admin;
+use crate::control::{self, Held};
+use crate::event::{self, Action, InvalidReport, Report};
+use crate::outbox::{EventKey, Place, Record, Stage, interaction_hash};
+use crate::settings::{Settings, WhenFull};
+use crate::store::{Now, Random, Store, StoreError};
+use std::collections::{BTreeSet, VecDeque};
+use thiserror::Error;
+
+/// How long the totals of the control record are good for.
+const TOTALS_LIFE_NS: u64 = 1_000_000_000;
+/// Refused interactions that are remembered.
+const MAX_REFUSED: usize = 10_000;
+
+/// Why a report was not accepted. Nothing of it is stored, unless the store
+/// failed: then that is unknown.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// It is malformed.
+    #[error(transparent)]
+    Invalid(#[from] InvalidReport),
+    /// The outbox is full.
+    #[error("{0}")]
+    Full(String),
+    /// The store failed.
+    #[error("the event could not be stored: {0}")]
+    Storage(#[from] StoreError),
+}
+
+/// Takes reports in. One for each instance.
+#[derive(Debug)]
+pub struct Acceptor {
+    settings: Settings,
+    last_ns: u64,
+    totals: Totals,
+    /// Interactions whose start was refused, oldest first, and as a set.
+    refused: (VecDeque<u64>, BTreeSet<u64>),
+}
+
+/// What the outbox holds, as far as this instance knows.
+#[derive(Debug, Default)]
+struct Totals {
+    read_at: Option<u64>,
+    listed_ns: u64,
+    events: u64,
+    bytes: u64,
+    /// Accepted here since the listing: stamp and bytes.
+    since: VecDeque<(u64, u32)>,
+    since_bytes: u64,
+}
+
+impl Totals {
+    fn load(&mut self, control: &control::Control) {
+        self.listed_ns = control.listed_ns;
+        (self.events, self.bytes) = control.totals();
+        while let Some((_, bytes)) = self.since.pop_front_if(|(ns, _)| *ns <= control.listed_ns) {
+            self.since_bytes -= u64::from(bytes);
+        }
+    }
+
+    fn add(&mut self, key: &EventKey) {
+        self.since.push_back((key.ns, key.size));
+        self.since_bytes += u64::from(key.size);
+    }
+
+    fn events(&self) -> u64 {
+        self.events + self.since.len() as u64
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes + self.since_bytes
+    }
+}
+
+impl Acceptor {
+    /// Goes by `settings`.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            last_ns: 0,
+            totals: Totals::default(),
+            refused: Default::default(),
+        }
+    }
+
+    /// Accepts `reports`, in order; one result for each. All that are accepted
+    /// are durable when it returns, as far as the store makes them so.
+    pub fn accept(
+        &mut self,
+        store: &mut dyn Store,
+        random: &mut dyn Random,
+        now: Now,
+        reports: &[Report<'_>],
+    ) -> Vec<Result<(), Refusal>> {
+        let mut pairs = Vec::with_capacity(reports.len());
+        let mut keys = Vec::with_capacity(reports.len());
+        let mut results: Vec<_> = reports
+            .iter()
+            .map(|report| {
+                let (key, record) = self.build(random, now, report)?;
+                self.make_room(store, random, now, report, &key)?;
+                self.totals.add(&key);
+                keys.push(key);
+                pairs.push((key.name(Place::Waiting), record.encode()));
+                Ok(())
+            })
+            .collect();
+        let stored = match pairs.as_slice() {
+            [] => Ok(()),
+            [(key, value)] => store.set(key, value),
+            several => store.set_many(several),
+        };
+        if let Err(e) = stored {
+            // What was counted stays counted: it may be there. The next listing tells.
+            for result in results.iter_mut().filter(|r| r.is_ok()) {
+                *result = Err(Refusal::Storage(e.clone()));
+            }
+        }
+        results
+    }
+
+    fn build(
+        &mut self,
+        random: &mut dyn Random,
+        now: Now,
+        report: &Report<'_>,
+    ) -> Result<(EventKey, Record), InvalidReport> {
+        let limit = self.settings.max_event_bytes as usize;
+        let body = event::body(report, &self.settings.mcp_id, now.wall_ns, limit)?;
+        // Never back, never twice: the order of an interaction hangs on it.
+        self.last_ns = now.wall_ns.max(self.last_ns + 1);
+        let key = EventKey {
+            ns: self.last_ns,
+            interaction: interaction_hash(report.interaction_id),
+            stage: Stage::from(report.action),
+            size: body.len() as u32,
+            random: random.below(u64::MAX),
+        };
+        let idempotency_key = match report.idempotency_key {
+            Some(given) => given.to_owned(),
+            None => event::new_idempotency_key(now.wall_ns, random),
+        };
+        let (action, id) = (report.action, report.interaction_id);
+        Ok((
+            key,
+            Record::new(action, id, idempotency_key, report.traceparent, body),
+        ))
+    }
+
+    /// Sees to it that there is room for the event. The last twentieth is kept
+    /// for ends, so that interactions that began can end.
+    fn make_room(
+        &mut self,
+        store: &mut dyn Store,
+        random: &mut dyn Random,
+        now: Now,
+        report: &Report<'_>,
+        key: &EventKey,
+    ) -> Result<(), Refusal> {
+        if report.action == Action::Start {
+            self.refused.1.remove(&key.interaction);
+        } else if self.refused.1.contains(&key.interaction) {
+            return Err(Refusal::Full(
+                "the outbox was full when this interaction started, so the whole interaction is \
+                 refused"
+                    .into(),
+            ));
+        }
+        self.refresh_totals(store, random, now)?;
+        let (max_events, max_bytes) = (self.settings.max_events, self.settings.max_bytes);
+        let share = |max: u64| {
+            if key.stage == Stage::End {
+                max
+            } else {
+                max - max / 20
+            }
+        };
+        let size = u64::from(key.size);
+        let over = |t: &Totals, slack: u64| {
+            t.events() + 1 > share(max_events) + max_events / slack
+                || t.bytes() + size > share(max_bytes) + max_bytes / slack
+        };
+        if !over(&self.totals, u64::MAX) {
+            return Ok(());
+        }
+        if self.settings.when_full == WhenFull::DropOldest {
+            let want = (max_events / 20 + 1, (max_bytes / 20).max(size));
+            let dropped = admin::drop_oldest(store, random, now, want)?;
+            self.totals.read_at = None;
+            self.refresh_totals(store, random, now)?;
+            // While another delivers nothing can be dropped; a twentieth more
+            // is taken meanwhile.
+            if !over(&self.totals, if dropped { u64::MAX } else { 20 }) {
+                return Ok(());
+            }
+        }
+        if report.action == Action::Start {
+            self.refuse_interaction(key.interaction);
+        }
+        Err(Refusal::Full(format!(
+            "the outbox is full: {} events and {} bytes of at most max_events = {max_events} and \
+             max_bytes = {max_bytes} (the last 5 % is kept for the ends of interactions)",
+            self.totals.events(),
+            self.totals.bytes(),
+        )))
+    }
+
+    fn refresh_totals(
+        &mut self,
+        store: &mut dyn Store,
+        random: &mut dyn Random,
+        now: Now,
+    ) -> Result<(), StoreError> {
+        let fresh = self
+            .totals
+            .read_at
+            .is_some_and(|at| now.mono_ns.saturating_sub(at) < TOTALS_LIFE_NS);
+        if !fresh {
+            if let Some(held) = Held::load(store, random)? {
+                self.totals.load(&held.control);
+            }
+            self.totals.read_at = Some(now.mono_ns);
+        }
+        Ok(())
+    }
+
+    fn refuse_interaction(&mut self, interaction: u64) {
+        let (order, set) = &mut self.refused;
+        if set.insert(interaction) {
+            order.push_back(interaction);
+        }
+        if order.len() > MAX_REFUSED
+            && let Some(oldest) = order.pop_front()
+        {
+            set.remove(&oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Dice, Memory, at_ms, report, settings};
+
+    fn accept(
+        a: &mut Acceptor,
+        store: &mut Memory,
+        reports: &[Report<'_>],
+    ) -> Vec<Result<(), Refusal>> {
+        a.accept(store, &mut Dice::new(1), at_ms(1_000), reports)
+    }
+
+    #[test]
+    fn an_accepted_event_is_in_the_store_under_its_key_before_the_call_returns() {
+        let (mut store, mut acceptor) = (Memory::default(), Acceptor::new(settings()));
+        let results = accept(
+            &mut acceptor,
+            &mut store,
+            &[report(Action::Start, "i1", r#"{"a":1}"#)],
+        );
+        assert_eq!(results, [Ok(())]);
+        let events = store.events(Place::Waiting);
+        let (key, record) = &events[0];
+        assert_eq!(key.size as usize, record.body.len());
+        assert_eq!(key.interaction, interaction_hash("i1"));
+        assert_eq!(
+            (record.action, record.tries, record.idempotency_key.len()),
+            (Action::Start, 0, 36)
+        );
+    }
+
+    #[test]
+    fn a_malformed_report_of_a_batch_does_not_hinder_the_others() {
+        let (mut store, mut acceptor) = (Memory::default(), Acceptor::new(settings()));
+        let reports = [
+            report(Action::Start, "a", "{}"),
+            report(Action::Start, "b", "[]"),
+            report(Action::Start, "c", "{}"),
+        ];
+        let results = accept(&mut acceptor, &mut store, &reports);
+        assert!(matches!(results[1], Err(Refusal::Invalid(_))));
+        assert_eq!(store.events(Place::Waiting).len(), 2);
+        assert_eq!(store.operations("set_many"), 1);
+    }
+
+    #[test]
+    fn stamps_never_repeat_nor_go_back_when_the_clock_does() {
+        let (mut store, mut acceptor) = (Memory::default(), Acceptor::new(settings()));
+        let mut dice = Dice::new(1);
+        for ms in [5_000, 5_000, 4_000, 1, 5_000] {
+            let reports = [
+                report(Action::Progress, "i", "{}"),
+                report(Action::Progress, "i", "{}"),
+            ];
+            acceptor.accept(&mut store, &mut dice, at_ms(ms), &reports);
+        }
+        let mut stamps: Vec<_> = store
+            .events(Place::Waiting)
+            .iter()
+            .map(|(k, _)| k.ns)
+            .collect();
+        stamps.dedup();
+        assert_eq!(stamps.len(), 10);
+    }
+
+    #[test]
+    fn a_failing_store_refuses_every_event_of_the_batch() {
+        let (mut store, mut acceptor) = (Memory::default(), Acceptor::new(settings()));
+        accept(
+            &mut acceptor,
+            &mut store,
+            &[report(Action::Start, "warm", "{}")],
+        );
+        store.fail_next("set_many");
+        let reports = [
+            report(Action::Start, "a", "{}"),
+            report(Action::Start, "b", "{}"),
+        ];
+        let results = accept(&mut acceptor, &mut store, &reports);
+        assert!(
+            results
+                .iter()
+                .all(|r| matches!(r, Err(Refusal::Storage(_))))
+        );
+    }
+
+    #[test]
+    fn a_full_outbox_keeps_its_last_twentieth_for_ends_and_refuses_interactions_whole() {
+        let settings = Settings {
+            max_events: 20,
+            ..settings()
+        };
+        let (mut store, mut acceptor) = (Memory::default(), Acceptor::new(settings));
+        for i in 0..19 {
+            let id = format!("i{i}");
+            assert_eq!(
+                accept(
+                    &mut acceptor,
+                    &mut store,
+                    &[report(Action::Start, &id, "{}")]
+                ),
+                [Ok(())]
+            );
+        }
+        let full = |r: &[Result<(), Refusal>]| matches!(r, [Err(Refusal::Full(_))]);
+        let r = accept(
+            &mut acceptor,
+            &mut store,
+            &[report(Action::Start, "late", "{}")],
+        );
+        assert!(full(&r), "{r:?}");
+        let message = r[0].as_ref().unwrap_err().to_string();
+        assert!(
+            message.contains("19 events") && message.contains("max_events = 20"),
+            "{message}"
+        );
+        assert!(full(&accept(
+            &mut acceptor,
+            &mut store,
+            &[report(Action::Error, "late", "{}")]
+        )));
+        assert!(full(&accept(
+            &mut acceptor,
+            &mut store,
+            &[report(Action::Progress, "i1", "{}")]
+        )));
+        assert_eq!(
+            accept(
+                &mut acceptor,
+                &mut store,
+                &[report(Action::Complete, "i1", "{}")]
+            ),
+            [Ok(())]
+        );
+        assert!(full(&accept(
+            &mut acceptor,
+            &mut store,
+            &[report(Action::Complete, "i2", "{}")]
+        )));
+    }
+}

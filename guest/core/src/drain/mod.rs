@@ -1,0 +1,714 @@
+//! Getting events out: the drainer.
+//!
+//! A [`Drainer`] does no I/O but through the [`Store`] it is handed. Its owner
+//! calls [`begin`](Drainer::begin), then [`poll`](Drainer::poll) again and
+//! again, and does what each [`Step`] says: send a request, wait, or stop. What
+//! came of a request goes in through [`answered`](Drainer::answered).
+//!
+//! ```text
+//! begin ──► poll ─► Send(request) ──► (owner sends)  ─► answered ─┐
+//!            ▲  └─► Wait(until) ────► (owner waits)  ─────────────┤
+//!            └────────────────────────────────────────────────────┘
+//!               └─► Done(delivery)
+//! ```
+//!
+//! One drainer at a time, by the lease in the [`control`](crate::control) record. Events of one
+//! interaction go in order, those of several side by side.
+
+mod outcome;
+mod queue;
+mod verdict;
+
+#[cfg(test)]
+mod tests;
+
+pub use verdict::Answer;
+
+use crate::backoff;
+use crate::control::{Held, LEASE, Mode, RENEWAL, nanos};
+use crate::outbox::{EventKey, Place, Record};
+use crate::settings::Settings;
+use crate::store::{Now, Random, Store, StoreError};
+use crate::throttle::{Moment, Throttle};
+use core::time::Duration;
+use queue::Queue;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Records read ahead at once.
+const READ_AHEAD: usize = 64;
+/// Bytes of bodies read ahead at once.
+const READ_AHEAD_BYTES: usize = 1 << 20;
+/// How long a listing is good for.
+const LISTING_LIFE: Duration = Duration::from_secs(30);
+/// How long a reserved permit is good for.
+const RESERVATION: Duration = Duration::from_millis(200);
+/// A key stamped later than its listing began, by no more than this, was
+/// written meanwhile, so that an earlier one may be missing from the listing.
+/// One stamped later still was written before the clock was set back.
+const LISTING_SKEW_NS: u64 = 10_000_000_000;
+/// When to come back after losing a race for the lease.
+const RACE: Duration = Duration::from_millis(50);
+
+/// A request to send: `POST {coordinator_url}/api/v2/interactions`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Names the request in [`Drainer::answered`].
+    pub token: u64,
+    /// The body.
+    pub body: Vec<u8>,
+    /// For the `Idempotency-Key` header.
+    pub idempotency_key: String,
+    /// For the `traceparent` header; empty for none.
+    pub traceparent: String,
+    /// The monotonic clock at which it counts as timed out, in nanoseconds.
+    pub deadline_mono_ns: u64,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Send this, then poll again.
+    Send(Outgoing),
+    /// Poll again when an answer comes, or at this moment of the monotonic
+    /// clock (nanoseconds), whichever is first.
+    Wait {
+        /// When.
+        until_mono_ns: u64,
+    },
+    /// It is over: the lease is released.
+    Done(Delivery),
+}
+
+/// What a delivery did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Delivery {
+    /// Events that the coordinator took.
+    pub delivered: u32,
+    /// Tries that failed.
+    pub failed: u32,
+    /// Events that became dead letters.
+    pub dead_lettered: u32,
+    /// Events still waiting, as far as this delivery saw them.
+    pub waiting: u64,
+    /// When to come back; none when nothing waits.
+    pub next: Option<Duration>,
+    /// Whether nothing at all can be sent before that.
+    pub held: bool,
+    /// Whether another instance holds the lease.
+    pub lease_held_elsewhere: bool,
+}
+
+/// Something an operator wants to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
+    /// Normal operation.
+    Info(String),
+    /// Needs attention.
+    Warn(String),
+}
+
+#[derive(Debug)]
+struct Flight {
+    key: EventKey,
+    record: Record,
+    /// Whether it was given all of `request_timeout`.
+    in_full: bool,
+}
+
+/// Why a session sends nothing more.
+#[derive(Debug)]
+enum Halt {
+    /// The lease went to another.
+    Lost,
+    /// The store fails.
+    Store(StoreError),
+}
+
+#[derive(Debug)]
+struct Session {
+    held: Held,
+    renewed_at: Moment,
+    /// No send begins after this.
+    last_send: Moment,
+    /// Every request ends by this.
+    end: Moment,
+    /// Whether a listing might bring something new.
+    stale: bool,
+    flights: BTreeMap<u64, Flight>,
+    answers: Vec<(u64, Answer, Moment)>,
+    halt: Option<Halt>,
+    done: Delivery,
+}
+
+/// What lasts from one delivery to the next, as long as no other instance
+/// delivers in between.
+#[derive(Debug)]
+struct Carry {
+    epoch: u64,
+    listed_at: Moment,
+    queue: Queue,
+    /// When a listing brings the keys that the last one passed over.
+    relist_at: Option<Moment>,
+}
+
+/// Gets events out. See the [module](self).
+#[derive(Debug)]
+pub struct Drainer {
+    settings: Settings,
+    holder: String,
+    token: u64,
+    throttle: Throttle,
+    carry: Carry,
+    /// Delivered, but the store failed to delete them: never to be sent again.
+    undeleted: BTreeSet<EventKey>,
+    session: Option<Session>,
+    notes: Vec<Note>,
+}
+
+fn moment(now: Now) -> Moment {
+    Moment::try_from(now.mono_ns).unwrap_or(Moment::MAX / 2)
+}
+
+/// The moment that a wall clock reading stands for; later ones are pulled back
+/// to `latest` from now.
+fn from_wall(wall_ns: u64, now: Now, latest: Duration) -> Moment {
+    let ahead = i128::from(wall_ns) - i128::from(now.wall_ns);
+    let ahead = ahead.clamp(i128::from(Moment::MIN / 4), latest.as_nanos() as i128);
+    moment(now) + ahead as Moment
+}
+
+fn to_wall(at: Moment, now: Now) -> u64 {
+    let wall = i128::from(now.wall_ns) + i128::from(at) - i128::from(now.mono_ns);
+    u64::try_from(wall.max(0)).unwrap_or(u64::MAX)
+}
+
+impl Drainer {
+    /// A drainer that goes by `settings`.
+    pub fn new(settings: Settings, random: &mut dyn Random) -> Self {
+        let mut b = [0; 4];
+        random.fill(&mut b);
+        let id = u32::from_le_bytes(b);
+        let name = settings.lease_holder.as_deref().unwrap_or("reporter");
+        Self {
+            holder: format!("{name}#{id:08x}"),
+            token: 0,
+            throttle: Throttle::new(settings.rate_limit, nanos(settings.rate_period)),
+            settings,
+            carry: Carry {
+                epoch: 0,
+                listed_at: 0,
+                queue: Queue::default(),
+                relist_at: None,
+            },
+            undeleted: BTreeSet::new(),
+            session: None,
+            notes: Vec::new(),
+        }
+    }
+
+    /// What happened that an operator wants to know, since the last call.
+    pub fn take_notes(&mut self) -> Vec<Note> {
+        core::mem::take(&mut self.notes)
+    }
+
+    /// Begins a delivery that takes at most `budget`; none when it has begun,
+    /// else what there is to say instead: nothing is due, or another delivers.
+    ///
+    /// A request gets all of `request_timeout` where the budget allows: nothing
+    /// is sent in the last `request_timeout` of it, nor in its second half where
+    /// the budget is shorter than that.
+    pub fn begin(
+        &mut self,
+        store: &mut dyn Store,
+        random: &mut dyn Random,
+        now: Now,
+        budget: Duration,
+    ) -> Result<Option<Delivery>, StoreError> {
+        self.session = None;
+        let sending = match budget.checked_sub(self.settings.request_timeout) {
+            Some(rest) if !rest.is_zero() => rest,
+            _ => budget / 2,
+        };
+        let race = Delivery {
+            next: Some(RACE),
+            held: true,
+            lease_held_elsewhere: true,
+            ..Delivery::default()
+        };
+        let Some(mut held) = Held::load(store, random)? else {
+            return Ok(Some(race));
+        };
+        held.clamp(store, random, now)?;
+        if held.control.holder == self.holder {
+            held.control.holder.clear(); // left over from a delivery that the store broke off
+        }
+        if held.knock(store, random, now)? {
+            let next = Some(held.control.lease_left(now));
+            return Ok(Some(Delivery {
+                next,
+                waiting: held.control.waiting,
+                ..race
+            }));
+        }
+        let control = &held.control;
+        let ours = control.epoch == self.carry.epoch && control.epoch != 0;
+        if !ours {
+            let window = self.settings.rate_period;
+            let reserved = core::iter::repeat_n(control.reserved_until, control.reserved as usize);
+            let log = control.log.iter().copied().chain(reserved);
+            self.throttle
+                .load(log.map(|at| from_wall(at, now, window)).collect());
+        }
+        let at = moment(now);
+        let mut wait = control.held_for(now);
+        if !self.throttle.lifted() {
+            let free = self.throttle.next_free(at) - at;
+            wait = wait.max(Duration::from_nanos(free.max(0) as u64));
+        }
+        if wait > sending {
+            let next = Some(wait);
+            let waiting = control.waiting;
+            return Ok(Some(Delivery {
+                next,
+                waiting,
+                held: true,
+                ..Delivery::default()
+            }));
+        }
+        if !held.acquire(store, random, &self.holder, now)? {
+            return Ok(Some(race));
+        }
+        let fresh = at - self.carry.listed_at < nanos(LISTING_LIFE);
+        if !ours || !fresh {
+            self.carry.queue = Queue::default();
+        }
+        self.carry.epoch = held.control.epoch;
+        self.session = Some(Session {
+            held,
+            renewed_at: at,
+            last_send: at + nanos(sending),
+            end: at + nanos(budget),
+            stale: true,
+            flights: BTreeMap::new(),
+            answers: Vec::new(),
+            halt: None,
+            done: Delivery::default(),
+        });
+        if let Err(e) = self.delete_left_over(store) {
+            self.halt(Halt::Store(e));
+        }
+        Ok(None)
+    }
+
+    /// Says what came of the request `token`. To be followed by a poll.
+    pub fn answered(&mut self, token: u64, answer: Answer, now: Now) {
+        if let Some(session) = &mut self.session {
+            session.answers.push((token, answer, moment(now)));
+        }
+    }
+
+    /// Says what to do next. Fails only when the store does, and then the
+    /// delivery is over; the lease runs out by itself.
+    pub fn poll(
+        &mut self,
+        store: &mut dyn Store,
+        random: &mut dyn Random,
+        now: Now,
+    ) -> Result<Step, StoreError> {
+        let at = moment(now);
+        loop {
+            // First of all: without the lease, answers are taken in another way.
+            let due = self
+                .session
+                .as_ref()
+                .is_some_and(|s| s.halt.is_none() && at - s.renewed_at >= nanos(RENEWAL));
+            if due && let Err(e) = self.write_control(store, random, now) {
+                self.halt(Halt::Store(e));
+            }
+            self.settle_answers(store, random, now);
+            let wake = match self.advance(store, random, now) {
+                Ok(Advance::Send(outgoing)) => return Ok(Step::Send(outgoing)),
+                Ok(Advance::Again) => continue,
+                Ok(Advance::Until(wake)) => wake,
+                Err(e) => {
+                    self.halt(Halt::Store(e));
+                    None
+                }
+            };
+            let Some(session) = &self.session else {
+                return Ok(Step::Done(Delivery::default()));
+            };
+            let flying = !session.flights.is_empty();
+            let wake = wake.filter(|w| *w <= session.last_send);
+            if flying || (wake.is_some() && session.halt.is_none()) {
+                // In flight, the renewal of the lease is what may come first.
+                let renewal = session.renewed_at + nanos(RENEWAL);
+                let until = wake.unwrap_or(Moment::MAX).min(if session.halt.is_none() {
+                    renewal
+                } else {
+                    at + nanos(RENEWAL)
+                });
+                return Ok(Step::Wait {
+                    until_mono_ns: until.max(0) as u64,
+                });
+            }
+            match self.finish(store, random, now)? {
+                Some(delivery) => return Ok(Step::Done(delivery)),
+                None => continue,
+            }
+        }
+    }
+
+    fn halt(&mut self, halt: Halt) {
+        if let Some(session) = &mut self.session {
+            session.halt.get_or_insert(halt);
+        }
+    }
+
+    /// Deletes what was delivered in an earlier session, while the store failed.
+    fn delete_left_over(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
+        if !self.undeleted.is_empty() {
+            let names: Vec<_> = self
+                .undeleted
+                .iter()
+                .map(|k| k.name(Place::Waiting))
+                .collect();
+            store.delete_many(&names)?;
+            self.undeleted.clear();
+        }
+        Ok(())
+    }
+
+    /// One step forward: a request to send, or when to look again.
+    fn advance(
+        &mut self,
+        store: &mut dyn Store,
+        random: &mut dyn Random,
+        now: Now,
+    ) -> Result<Advance, StoreError> {
+        let at = moment(now);
+        let Some(session) = &mut self.session else {
+            return Ok(Advance::Until(None));
+        };
+        if session.halt.is_some() {
+            return Ok(Advance::Until(None));
+        }
+        if at >= session.last_send {
+            return Ok(Advance::Until(None));
+        }
+        let control = &session.held.control;
+        let probing = control.mode != Mode::Closed;
+        let slots = if probing {
+            1
+        } else {
+            self.settings.max_in_flight as usize
+        };
+        if session.flights.len() >= slots {
+            return Ok(Advance::Until(None));
+        }
+        let held = control.held_for(now);
+        if !held.is_zero() {
+            return Ok(Advance::Until(Some(at + nanos(held))));
+        }
+
+        self.carry.queue.wake(at);
+        if self.carry.queue.ready() == 0 {
+            let passed_over = self.carry.relist_at.is_some_and(|t| t <= at);
+            if session.stale || passed_over {
+                self.list(store, now)?;
+                return Ok(Advance::Again);
+            }
+            let wake = self.carry.queue.next_wake();
+            return Ok(Advance::Until(
+                wake.into_iter().chain(self.carry.relist_at).min(),
+            ));
+        }
+
+        if !self.throttle.lifted() && self.throttle.reserved(at) == 0 {
+            let free = self.throttle.free(at);
+            if free == 0 {
+                return Ok(Advance::Until(Some(self.throttle.next_free(at))));
+            }
+            let want = (slots - session.flights.len()).min(self.carry.queue.ready());
+            self.throttle
+                .reserve(free.min(want), at + nanos(RESERVATION));
+            self.write_control(store, random, now)?;
+            return Ok(Advance::Again);
+        }
+
+        if probing || !self.carry.queue.first_is_read() {
+            self.read_ahead(store, now)?;
+        }
+        let taken = if probing {
+            self.carry.queue.take_least_tried(READ_AHEAD)
+        } else {
+            self.carry.queue.take_oldest()
+        };
+        let Some((key, record)) = taken else {
+            return Ok(Advance::Again);
+        };
+        Ok(Advance::Send(self.launch(key, record, now)))
+    }
+
+    fn launch(&mut self, key: EventKey, record: Record, now: Now) -> Outgoing {
+        let at = moment(now);
+        self.token += 1;
+        self.throttle.send(self.token, at);
+        let mut deadline = at + nanos(self.settings.request_timeout);
+        let outgoing = Outgoing {
+            token: self.token,
+            body: record.body.clone(),
+            idempotency_key: record.idempotency_key.clone(),
+            traceparent: record.traceparent.clone(),
+            deadline_mono_ns: 0,
+        };
+        if let Some(session) = &mut self.session {
+            let in_full = deadline <= session.end;
+            deadline = deadline.min(session.end);
+            session.stale = true;
+            if record.tries > 0 {
+                session.held.control.resent_total += 1;
+            }
+            session.flights.insert(
+                self.token,
+                Flight {
+                    key,
+                    record,
+                    in_full,
+                },
+            );
+        }
+        Outgoing {
+            deadline_mono_ns: deadline.max(0) as u64,
+            ..outgoing
+        }
+    }
+
+    /// Reads the records of the events that are next.
+    fn read_ahead(&mut self, store: &mut dyn Store, now: Now) -> Result<(), StoreError> {
+        let keys = self.carry.queue.unread(READ_AHEAD, READ_AHEAD_BYTES);
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<_> = keys.iter().map(|k| k.name(Place::Waiting)).collect();
+        let values = store.get_many(&names)?;
+        for (key, value) in keys.into_iter().zip(values) {
+            let Some(value) = value else {
+                self.carry.queue.remove(key); // purged meanwhile
+                continue;
+            };
+            match Record::decode(&value) {
+                Ok(record) => {
+                    let longest = backoff::CAP.max(backoff::RETRY_AFTER_CAP);
+                    let not_before = from_wall(record.not_before_ns, now, longest);
+                    if not_before > moment(now) {
+                        self.carry.queue.sleep(key, not_before);
+                    } else {
+                        self.carry.queue.read(key, record);
+                    }
+                }
+                Err(why) => self.set_aside_unread(store, key, &value, &why.to_string())?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Lists the store and takes over what waits.
+    fn list(&mut self, store: &mut dyn Store, now: Now) -> Result<(), StoreError> {
+        let names = store.list_keys()?;
+        let (mut waiting, mut dead) = (Vec::with_capacity(names.len()), Vec::new());
+        for name in names {
+            match EventKey::parse(&name) {
+                Some((Place::Waiting, key)) => waiting.push(key),
+                Some((Place::Dead, key)) => dead.push(key),
+                None => {} // another's, or the control record
+            }
+        }
+        self.settle_moves(store, &mut waiting, &mut dead)?;
+        let Some(session) = &mut self.session else {
+            return Ok(());
+        };
+        session.stale = false;
+        let bytes = |keys: &[EventKey]| keys.iter().map(|k| u64::from(k.size)).sum();
+        let control = &mut session.held.control;
+        control.listed_ns = now.wall_ns;
+        (control.dead, control.dead_bytes) = (dead.len() as u64, bytes(&dead));
+        waiting.retain(|k| !self.undeleted.contains(k));
+        let began = now.wall_ns;
+        let mut late = None;
+        waiting.retain(|k| {
+            let passed_over = k.ns > began && k.ns - began <= LISTING_SKEW_NS;
+            if passed_over {
+                late = Some(late.map_or(k.ns, |l: u64| l.min(k.ns)));
+            }
+            !passed_over
+        });
+        (control.waiting, control.waiting_bytes) = (waiting.len() as u64, bytes(&waiting));
+        self.carry.listed_at = moment(now);
+        self.carry.relist_at = late.map(|ns| from_wall(ns, now, LISTING_LIFE) + 1);
+        self.carry.queue.relist(waiting);
+
+        // What comes after a dead letter of its interaction follows it.
+        let graves: BTreeSet<u64> = dead.iter().map(|k| k.interaction).collect();
+        for interaction in graves {
+            if !self.in_flight(interaction) {
+                let followers = self.carry.queue.remove_lane(interaction);
+                self.bury(store, &followers, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn in_flight(&self, interaction: u64) -> bool {
+        let flights = self.session.as_ref().map(|s| s.flights.values());
+        flights.is_some_and(|mut f| f.any(|f| f.key.interaction == interaction))
+    }
+
+    /// Writes the control record and renews the lease; halts when it is lost.
+    fn write_control(
+        &mut self,
+        store: &mut dyn Store,
+        random: &mut dyn Random,
+        now: Now,
+    ) -> Result<(), StoreError> {
+        self.note_down_permits(now);
+        let Some(session) = &mut self.session else {
+            return Ok(());
+        };
+        session.held.extend_lease(now);
+        // Twice: a knock between the reading and the swap is no loss of the lease.
+        for _ in 0..2 {
+            if session.held.swap(store, random)? {
+                session.renewed_at = moment(now);
+                return Ok(());
+            }
+            if !session.held.only_knocked(store)? {
+                break;
+            }
+        }
+        session.halt = Some(Halt::Lost);
+        Ok(())
+    }
+
+    fn note_down_permits(&mut self, now: Now) {
+        let at = moment(now);
+        let Some(session) = &mut self.session else {
+            return;
+        };
+        let control = &mut session.held.control;
+        control.log = self.throttle.log(at).map(|t| to_wall(t, now)).collect();
+        control.reserved = self.throttle.reserved(at) as u32;
+        control.reserved_until = now.wall_ns + RESERVATION.as_nanos() as u64;
+    }
+
+    /// Releases the lease and says what was done; none when somebody knocked
+    /// and there is time to look again.
+    fn finish(
+        &mut self,
+        store: &mut dyn Store,
+        random: &mut dyn Random,
+        now: Now,
+    ) -> Result<Option<Delivery>, StoreError> {
+        let at = moment(now);
+        self.throttle.reserve(0, at);
+        let Some(halt) = self.session.as_mut().map(|s| s.halt.take()) else {
+            return Ok(Some(Delivery::default()));
+        };
+        match halt {
+            Some(Halt::Store(e)) => {
+                self.session = None;
+                self.carry.epoch = 0;
+                return Err(e);
+            }
+            Some(Halt::Lost) => {
+                let done = self.session.take().map(|s| s.done).unwrap_or_default();
+                self.carry.epoch = 0;
+                return Ok(Some(Delivery {
+                    next: Some(LEASE),
+                    held: true,
+                    lease_held_elsewhere: true,
+                    ..done
+                }));
+            }
+            None => {}
+        }
+        let (mut next, mut held) = self.come_back(now);
+        self.note_down_permits(now);
+        let Some(session) = &mut self.session else {
+            return Ok(None);
+        };
+        let holder = core::mem::take(&mut session.held.control.holder);
+        let mut lost = false;
+        for _ in 0..3 {
+            if session.held.swap(store, random)? {
+                break;
+            }
+            if !session.held.only_knocked(store)? {
+                lost = true;
+                break;
+            }
+            session.held.control.knocked = false;
+            if at < session.last_send {
+                session.held.control.holder = holder;
+                session.stale = true;
+                // The knock must be gone before the listing that answers it.
+                self.write_control(store, random, now)?;
+                return Ok(None);
+            }
+            (next, held) = (Some(Duration::ZERO), false);
+        }
+        let waiting = session.held.control.waiting;
+        let done = core::mem::take(&mut session.done);
+        self.session = None;
+        if lost {
+            self.carry.epoch = 0;
+        }
+        Ok(Some(Delivery {
+            waiting,
+            next,
+            held,
+            ..done
+        }))
+    }
+
+    /// When there is something to do again, and whether nothing is before.
+    fn come_back(&mut self, now: Now) -> (Option<Duration>, bool) {
+        let at = moment(now);
+        let Some(session) = &self.session else {
+            return (None, false);
+        };
+        if self.carry.queue.is_empty() && self.carry.relist_at.is_none() {
+            return (None, false);
+        }
+        let hold = session.held.control.held_for(now);
+        if !hold.is_zero() {
+            return (Some(hold), true);
+        }
+        let since = |t: Moment| Duration::from_nanos((t - at).max(0) as u64);
+        if self.carry.queue.ready() > 0 {
+            let free = if self.throttle.lifted() {
+                at
+            } else {
+                self.throttle.next_free(at)
+            };
+            return (Some(since(free)), free > at);
+        }
+        let wake = self
+            .carry
+            .queue
+            .next_wake()
+            .into_iter()
+            .chain(self.carry.relist_at)
+            .min();
+        (wake.map(since), false)
+    }
+}
+
+/// What [`Drainer::advance`] came to.
+enum Advance {
+    Send(Outgoing),
+    /// Something changed: look again.
+    Again,
+    /// Nothing to do before this moment, or before an answer.
+    Until(Option<Moment>),
+}

@@ -1,0 +1,366 @@
+//! Events: what a report becomes on the wire.
+
+use crate::json::{self, JsonError};
+use crate::store::Random;
+use thiserror::Error;
+
+/// Longest interaction id or MCP id, in bytes.
+pub const MAX_ID_BYTES: usize = 256;
+/// Longest idempotency key or `traceparent`, in bytes.
+pub const MAX_HEADER_BYTES: usize = 255;
+
+/// What happened in an interaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// It began.
+    Start,
+    /// It goes on.
+    Progress,
+    /// It ended well.
+    Complete,
+    /// It ended with an error.
+    Error,
+}
+
+impl Action {
+    /// All actions.
+    pub const ALL: [Self; 4] = [Self::Start, Self::Progress, Self::Complete, Self::Error];
+
+    /// Its name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Start => "interaction_start",
+            Self::Progress => "interaction_progress",
+            Self::Complete => "interaction_complete",
+            Self::Error => "interaction_error",
+        }
+    }
+
+    /// The member of the body that holds the payload.
+    #[must_use]
+    pub fn data_key(self) -> &'static str {
+        match self {
+            Self::Start => "request_data",
+            Self::Progress => "progress_data",
+            Self::Complete => "result_data",
+            Self::Error => "error_data",
+        }
+    }
+}
+
+/// One report, as the caller gives it.
+#[derive(Debug, Clone, Copy)]
+pub struct Report<'a> {
+    /// What happened.
+    pub action: Action,
+    /// Which interaction.
+    pub interaction_id: &'a str,
+    /// The payload: the text of one JSON object.
+    pub data: &'a str,
+    /// When it happened, in nanoseconds since 1970-01-01 UTC; none for now.
+    pub timestamp_ns: Option<u64>,
+    /// The MCP program; none for the configured one.
+    pub mcp_id: Option<&'a str>,
+    /// The idempotency key; none for a new UUID.
+    pub idempotency_key: Option<&'a str>,
+    /// The W3C `traceparent` to send along.
+    pub traceparent: Option<&'a str>,
+}
+
+/// Why a report is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum InvalidReport {
+    /// The payload.
+    #[error("data {0}")]
+    Data(#[from] JsonError),
+    /// The event is larger than `max_event_bytes`.
+    #[error("the event has {bytes} bytes, more than max_event_bytes = {limit}")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// An interaction id or MCP id.
+    #[error("{name} {problem}: it must have 1 to {MAX_ID_BYTES} bytes and no control characters")]
+    Id {
+        /// Which one.
+        name: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// An idempotency key or `traceparent`.
+    #[error(
+        "{name} is malformed: it must have 1 to {MAX_HEADER_BYTES} visible ASCII characters \
+         other than `\"` and `\\`"
+    )]
+    Header {
+        /// Which one.
+        name: &'static str,
+    },
+}
+
+fn check_id(name: &'static str, id: &str) -> Result<(), InvalidReport> {
+    let problem = if id.is_empty() {
+        "is empty"
+    } else if id.len() > MAX_ID_BYTES {
+        "is too long"
+    } else if id.chars().any(char::is_control) {
+        "holds a control character"
+    } else {
+        return Ok(());
+    };
+    Err(InvalidReport::Id { name, problem })
+}
+
+fn check_header(name: &'static str, value: Option<&str>) -> Result<(), InvalidReport> {
+    match value {
+        Some(v)
+            if v.is_empty()
+                || v.len() > MAX_HEADER_BYTES
+                || v.bytes()
+                    .any(|b| !b.is_ascii_graphic() || b == b'"' || b == b'\\') =>
+        {
+            Err(InvalidReport::Header { name })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The body of the event: compact JSON with the old client's keys in its
+/// order, and the caller's payload as its own bytes.
+pub fn body(
+    report: &Report<'_>,
+    default_mcp_id: &str,
+    now_ns: u64,
+    max_bytes: usize,
+) -> Result<Vec<u8>, InvalidReport> {
+    check_id("interaction_id", report.interaction_id)?;
+    let mcp_id = report.mcp_id.unwrap_or(default_mcp_id);
+    check_id("mcp_id", mcp_id)?;
+    check_header("idempotency_key", report.idempotency_key)?;
+    check_header("traceparent", report.traceparent)?;
+    // Before the payload is read, so that a huge one costs nothing.
+    let too_large = |bytes| InvalidReport::TooLarge {
+        bytes,
+        limit: max_bytes,
+    };
+    if report.data.len() > max_bytes {
+        return Err(too_large(report.data.len()));
+    }
+    let data = json::check_object(report.data)?;
+
+    let mut out = Vec::with_capacity(data.len() + report.interaction_id.len() + mcp_id.len() + 160);
+    out.extend_from_slice(b"{\"action\":\"");
+    out.extend_from_slice(report.action.name().as_bytes());
+    out.extend_from_slice(b"\",\"interaction_id\":");
+    push_string(&mut out, report.interaction_id);
+    out.extend_from_slice(b",\"mcp_id\":");
+    push_string(&mut out, mcp_id);
+    out.extend_from_slice(b",\"timestamp\":");
+    // The old client's clock counts microseconds; a time that the caller gives keeps all it has.
+    push_seconds(
+        &mut out,
+        report.timestamp_ns.unwrap_or(now_ns / 1000 * 1000),
+    );
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(report.action.data_key().as_bytes());
+    out.extend_from_slice(b"\":");
+    out.extend_from_slice(data.as_bytes());
+    out.push(b'}');
+    if out.len() > max_bytes {
+        return Err(too_large(out.len()));
+    }
+    Ok(out)
+}
+
+/// A JSON string of a text without control characters.
+fn push_string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    for b in text.bytes() {
+        if b == b'"' || b == b'\\' {
+            out.push(b'\\');
+        }
+        out.push(b);
+    }
+    out.push(b'"');
+}
+
+/// Seconds with a fraction, as Python's `repr` of the same double: no trailing
+/// zeros, at least one digit after the point.
+fn push_seconds(out: &mut Vec<u8>, ns: u64) {
+    push_decimal(out, ns / 1_000_000_000, 1);
+    out.push(b'.');
+    push_decimal(out, ns % 1_000_000_000, 9);
+    let kept = out.iter().rposition(|b| *b != b'0').unwrap_or(0);
+    let end = if out[kept] == b'.' {
+        kept + 2
+    } else {
+        kept + 1
+    };
+    out.truncate(end);
+}
+
+/// `n` in decimal, with zeros in front up to `width` digits.
+pub(crate) fn push_decimal(out: &mut Vec<u8>, n: u64, width: usize) {
+    let start = out.len();
+    let mut rest = n;
+    while rest > 0 || out.len() - start < width {
+        out.push(b'0' + (rest % 10) as u8);
+        rest /= 10;
+    }
+    out[start..].reverse();
+}
+
+/// `n` in lower-case hex, with zeros in front up to `width` digits.
+pub(crate) fn push_hex(out: &mut Vec<u8>, n: u64, width: usize) {
+    let digits = (16 - n.leading_zeros() as usize / 4).max(width);
+    for i in (0..digits).rev() {
+        out.push(b"0123456789abcdef"[(n >> (4 * i)) as usize & 15]);
+    }
+}
+
+fn ascii(bytes: Vec<u8>) -> String {
+    bytes.into_iter().map(char::from).collect()
+}
+
+/// A new interaction id: `int_{unix seconds}_{8 hex digits}`.
+pub fn new_interaction_id(now_ns: u64, random: &mut dyn Random) -> String {
+    let mut b = [0; 4];
+    random.fill(&mut b);
+    let mut out = b"int_".to_vec();
+    push_decimal(&mut out, now_ns / 1_000_000_000, 1);
+    out.push(b'_');
+    push_hex(&mut out, u32::from_le_bytes(b).into(), 8);
+    ascii(out)
+}
+
+/// A new idempotency key: a UUID of version 7.
+pub fn new_idempotency_key(now_ns: u64, random: &mut dyn Random) -> String {
+    let mut b = [0; 10];
+    random.fill(&mut b);
+    uuid::Builder::from_unix_timestamp_millis(now_ns / 1_000_000, &b)
+        .into_uuid()
+        .hyphenated()
+        .encode_lower(&mut uuid::Uuid::encode_buffer())
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Counting(u8);
+    impl Random for Counting {
+        fn fill(&mut self, buf: &mut [u8]) {
+            for b in buf {
+                self.0 = self.0.wrapping_add(1);
+                *b = self.0;
+            }
+        }
+    }
+
+    fn report<'a>(action: Action, id: &'a str, data: &'a str) -> Report<'a> {
+        Report {
+            action,
+            interaction_id: id,
+            data,
+            timestamp_ns: None,
+            mcp_id: None,
+            idempotency_key: None,
+            traceparent: None,
+        }
+    }
+
+    fn text(report: &Report<'_>) -> String {
+        String::from_utf8(body(report, "m1", 1_718_000_000_123_456_789, 1 << 18).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn body_has_the_old_shape_key_order_and_the_callers_bytes() {
+        assert_eq!(
+            text(&report(
+                Action::Start,
+                "int_1_a",
+                " {\"b\": 1,  \"a\": 1e16}\n"
+            )),
+            r#"{"action":"interaction_start","interaction_id":"int_1_a","mcp_id":"m1","timestamp":1718000000.123456,"request_data":{"b": 1,  "a": 1e16}}"#
+        );
+        for (action, key) in [
+            (Action::Progress, "\"progress_data\":{}}"),
+            (Action::Complete, "\"result_data\":{}}"),
+            (Action::Error, "\"error_data\":{}}"),
+        ] {
+            assert!(text(&report(action, "i", "{}")).ends_with(key));
+        }
+    }
+
+    #[test]
+    fn ids_are_escaped_and_the_reports_own_mcp_id_and_time_win() {
+        let mut r = report(Action::Error, "a\"b\\é", "{}");
+        r.mcp_id = Some("other");
+        r.timestamp_ns = Some(1_718_000_000_123_456_700);
+        assert_eq!(
+            text(&r),
+            r#"{"action":"interaction_error","interaction_id":"a\"b\\é","mcp_id":"other","timestamp":1718000000.1234567,"error_data":{}}"#
+        );
+    }
+
+    #[test]
+    fn seconds_look_as_python_prints_them() {
+        for (ns, printed) in [
+            (0, "0.0"),
+            (1_000_000_000, "1.0"),
+            (1_718_000_000_100_000_000, "1718000000.1"),
+            (1_718_000_000_000_001_000, "1718000000.000001"),
+            (10_000_000_000, "10.0"),
+        ] {
+            let mut out = Vec::new();
+            push_seconds(&mut out, ns);
+            assert_eq!(out, printed.as_bytes());
+        }
+    }
+
+    #[test]
+    fn malformed_ids_and_headers_are_refused_by_name() {
+        let long = "x".repeat(MAX_ID_BYTES + 1);
+        for (id, problem) in [
+            ("", "is empty"),
+            (&long, "is too long"),
+            ("a\nb", "holds a control"),
+        ] {
+            let e = body(&report(Action::Start, id, "{}"), "m", 0, 1000)
+                .unwrap_err()
+                .to_string();
+            assert!(
+                e.starts_with("interaction_id ") && e.contains(problem),
+                "{e}"
+            );
+        }
+        let mut r = report(Action::Start, "i", "{}");
+        r.idempotency_key = Some("a b");
+        let e = body(&r, "m", 0, 1000).unwrap_err().to_string();
+        assert!(e.starts_with("idempotency_key is malformed"), "{e}");
+    }
+
+    #[test]
+    fn an_event_over_the_limit_is_refused_with_both_sizes() {
+        let data = format!("{{\"a\":\"{}\"}}", "x".repeat(1000));
+        assert_eq!(
+            body(&report(Action::Start, "i", &data), "m", 0, 1000)
+                .unwrap_err()
+                .to_string(),
+            "the event has 1008 bytes, more than max_event_bytes = 1000"
+        );
+    }
+
+    #[test]
+    fn ids_and_keys_have_their_documented_form() {
+        let id = new_interaction_id(1_718_000_000_999_999_999, &mut Counting(0));
+        assert_eq!(id, "int_1718000000_04030201");
+        let key = new_idempotency_key(1_718_000_000_000_000_000, &mut Counting(0));
+        assert_eq!(key.len(), 36);
+        assert_eq!(key.as_bytes()[14], b'7');
+    }
+}

@@ -1,0 +1,540 @@
+//! Checks that a text is one JSON object (RFC 8259) that every reader takes
+//! the same way, and leaves its bytes alone.
+//!
+//! Stricter than the grammar where readers differ: duplicate keys, lone
+//! surrogates, numbers that overflow a double, and a byte-order mark are
+//! refused. Looser than most parsers in one thing: an integer may have any
+//! number of digits, since Python writes them.
+
+use core::hash::Hasher;
+use siphasher::sip::SipHasher13;
+use thiserror::Error;
+
+/// Deepest nesting that is taken.
+pub const MAX_DEPTH: usize = 128;
+
+/// Why a text is not taken. Positions are byte offsets from its beginning.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum JsonError {
+    /// It begins with U+FEFF.
+    #[error("begins with a byte-order mark (remove it: JSON text starts with `{{`)")]
+    ByteOrderMark,
+    /// It is JSON of another kind, or nothing.
+    #[error("is not a JSON object: it must start with `{{`")]
+    NotAnObject,
+    /// A character stands where another is due.
+    #[error("is not JSON: expected {expected} at byte {at}")]
+    Syntax {
+        /// Where.
+        at: usize,
+        /// What was due.
+        expected: &'static str,
+    },
+    /// `NaN`, `Infinity` or `-Infinity`.
+    #[error("holds NaN or Infinity at byte {at}, which JSON does not have (use null or a string)")]
+    NotANumber {
+        /// Where.
+        at: usize,
+    },
+    /// A number beyond the range of a double.
+    #[error("holds a number at byte {at} that is too large for a double (at most about 1.8e308)")]
+    Overflow {
+        /// Where.
+        at: usize,
+    },
+    /// Half of a surrogate pair.
+    #[error("holds a lone surrogate escape at byte {at}, which is no character")]
+    LoneSurrogate {
+        /// Where.
+        at: usize,
+    },
+    /// An object names a member twice.
+    #[error("holds an object that names the same key twice, the second time at byte {at}")]
+    DuplicateKey {
+        /// Where.
+        at: usize,
+    },
+    /// Nested beyond [`MAX_DEPTH`].
+    #[error("is nested more than {MAX_DEPTH} levels deep")]
+    TooDeep,
+}
+
+/// Checks that `text` is one JSON object and returns it without the white space around it.
+pub fn check_object(text: &str) -> Result<&str, JsonError> {
+    if text.starts_with('\u{feff}') {
+        return Err(JsonError::ByteOrderMark);
+    }
+    let mut scan = Scan {
+        text: text.as_bytes(),
+        at: 0,
+        keys: Vec::new(),
+    };
+    scan.space();
+    let start = scan.at;
+    if scan.peek() != Some(b'{') {
+        return Err(JsonError::NotAnObject);
+    }
+    scan.object(1)?;
+    let end = scan.at;
+    scan.space();
+    match scan.peek() {
+        None => Ok(&text[start..end]),
+        Some(_) => Err(scan.expected("the end of the text")),
+    }
+}
+
+/// Hash and position of a key of an object that is still open.
+type Key = (u64, usize);
+
+struct Scan<'a> {
+    text: &'a [u8],
+    at: usize,
+    /// The keys of all open objects, innermost last.
+    keys: Vec<Key>,
+}
+
+impl Scan<'_> {
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    fn space(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    fn expected(&self, expected: &'static str) -> JsonError {
+        JsonError::Syntax {
+            at: self.at,
+            expected,
+        }
+    }
+
+    fn eat(&mut self, byte: u8, expected: &'static str) -> Result<(), JsonError> {
+        if self.peek() != Some(byte) {
+            return Err(self.expected(expected));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn value(&mut self, depth: usize) -> Result<(), JsonError> {
+        match self.peek() {
+            Some(b'{') => self.object(depth),
+            Some(b'[') => self.array(depth),
+            Some(b'"') => self.string().map(drop),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b't') => self.word("true"),
+            Some(b'f') => self.word("false"),
+            Some(b'n') => self.word("null"),
+            Some(b'N' | b'I') => Err(self.not_a_number()),
+            _ => Err(self.expected("a value")),
+        }
+    }
+
+    fn not_a_number(&self) -> JsonError {
+        let rest = &self.text[self.at..];
+        let rest = rest.strip_prefix(b"-").unwrap_or(rest);
+        if rest.starts_with(b"NaN") || rest.starts_with(b"Inf") {
+            JsonError::NotANumber { at: self.at }
+        } else {
+            self.expected("a value")
+        }
+    }
+
+    fn word(&mut self, word: &'static str) -> Result<(), JsonError> {
+        if !self.text[self.at..].starts_with(word.as_bytes()) {
+            return Err(self.expected("a value"));
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    fn object(&mut self, depth: usize) -> Result<(), JsonError> {
+        if depth > MAX_DEPTH {
+            return Err(JsonError::TooDeep);
+        }
+        self.at += 1;
+        let first = self.keys.len();
+        self.space();
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            if self.peek() != Some(b'"') {
+                return Err(self.expected("a key in double quotes"));
+            }
+            let at = self.at;
+            let hash = self.string()?;
+            self.keys.push((hash, at));
+            self.space();
+            self.eat(b':', "`:`")?;
+            self.space();
+            self.value(depth + 1)?;
+            self.space();
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b'}') => {
+                    self.at += 1;
+                    return self.close(first);
+                }
+                _ => return Err(self.expected("`,` or `}`")),
+            }
+            self.space();
+        }
+    }
+
+    /// Two keys are the same when their hashes are: 64 bits, so never by accident.
+    fn close(&mut self, first: usize) -> Result<(), JsonError> {
+        let keys = &mut self.keys[first..];
+        keys.sort_unstable();
+        let twice = keys.windows(2).find(|w| w[0].0 == w[1].0).map(|w| w[1].1);
+        self.keys.truncate(first);
+        match twice {
+            Some(at) => Err(JsonError::DuplicateKey { at }),
+            None => Ok(()),
+        }
+    }
+
+    fn array(&mut self, depth: usize) -> Result<(), JsonError> {
+        if depth > MAX_DEPTH {
+            return Err(JsonError::TooDeep);
+        }
+        self.at += 1;
+        self.space();
+        if self.peek() == Some(b']') {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            self.value(depth + 1)?;
+            self.space();
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b']') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                _ => return Err(self.expected("`,` or `]`")),
+            }
+            self.space();
+        }
+    }
+
+    /// Passes a string and returns the hash of what it means.
+    fn string(&mut self) -> Result<u64, JsonError> {
+        let mut hash = SipHasher13::new();
+        self.at += 1;
+        let mut plain = self.at;
+        loop {
+            match self.peek() {
+                Some(b'"') => {
+                    hash.write(&self.text[plain..self.at]);
+                    self.at += 1;
+                    return Ok(hash.finish());
+                }
+                Some(b'\\') => {
+                    hash.write(&self.text[plain..self.at]);
+                    let c = self.escape()?;
+                    hash.write(c.encode_utf8(&mut [0; 4]).as_bytes());
+                    plain = self.at;
+                }
+                Some(0..=0x1f) => {
+                    return Err(self.expected("an escape instead of the bare control character"));
+                }
+                Some(_) => self.at += 1,
+                None => return Err(self.expected("the closing `\"` of a string")),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<char, JsonError> {
+        let start = self.at;
+        self.at += 1;
+        let c = match self.peek() {
+            Some(b'"') => '"',
+            Some(b'\\') => '\\',
+            Some(b'/') => '/',
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => {
+                self.at += 1;
+                let lone = JsonError::LoneSurrogate { at: start };
+                let high = self.hex4()?;
+                let code = match high {
+                    0xd800..=0xdbff => {
+                        if !self.text[self.at..].starts_with(b"\\u") {
+                            return Err(lone);
+                        }
+                        self.at += 2;
+                        let low = self.hex4()?;
+                        if !(0xdc00..=0xdfff).contains(&low) {
+                            return Err(lone);
+                        }
+                        0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00)
+                    }
+                    other => other,
+                };
+                return char::from_u32(code).ok_or(lone);
+            }
+            _ => return Err(self.expected("one of `\"\\/bfnrtu` after the backslash")),
+        };
+        self.at += 1;
+        Ok(c)
+    }
+
+    fn hex4(&mut self) -> Result<u32, JsonError> {
+        let mut code = 0;
+        for _ in 0..4 {
+            let digit = self.peek().and_then(|b| char::from(b).to_digit(16));
+            code = code * 16 + digit.ok_or_else(|| self.expected("four hex digits"))?;
+            self.at += 1;
+        }
+        Ok(code)
+    }
+
+    fn digits(&mut self) -> Result<&[u8], JsonError> {
+        let start = self.at;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+        if start == self.at {
+            return Err(self.expected("a digit"));
+        }
+        Ok(&self.text[start..self.at])
+    }
+
+    fn number(&mut self) -> Result<(), JsonError> {
+        let start = self.at;
+        if self.peek() == Some(b'-') {
+            if self.text.get(self.at + 1) == Some(&b'I') {
+                return Err(self.not_a_number());
+            }
+            self.at += 1;
+        }
+        let whole_at = self.at;
+        let whole = self.digits()?;
+        if whole.len() > 1 && whole[0] == b'0' {
+            return Err(JsonError::Syntax {
+                at: start,
+                expected: "a number without leading zeros",
+            });
+        }
+        let whole_end = self.at;
+        let mut fraction_end = whole_end;
+        let mut exponent = None;
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+            fraction_end = self.at;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.at += 1;
+            let negative = match self.peek() {
+                Some(sign @ (b'+' | b'-')) => {
+                    self.at += 1;
+                    sign == b'-'
+                }
+                _ => false,
+            };
+            // Beyond 18 digits the value no longer matters, only that it is huge.
+            let size = self.digits()?.iter().fold(0i64, |n, d| {
+                (n * 10 + i64::from(d - b'0')).min(1_000_000_000_000_000)
+            });
+            exponent = Some(if negative { -size } else { size });
+        }
+        if fraction_end == whole_end && exponent.is_none() {
+            return Ok(()); // an integer, of any size
+        }
+        let whole = &self.text[whole_at..whole_end];
+        let fraction = self.text[whole_end..fraction_end]
+            .get(1..)
+            .unwrap_or_default();
+        if overflows(whole, fraction, exponent.unwrap_or(0)) {
+            return Err(JsonError::Overflow { at: start });
+        }
+        Ok(())
+    }
+}
+
+/// Half way between the largest double and the next power of two, which
+/// rounds to infinity: 2^1024 - 2^970, in decimal.
+const OVERFLOW_DIGITS: &[u8] =
+    b"1797693134862315807937289714053034150799341327100378269361737789804449682927647509466\
+    4901797758720709633028641669288791094655554785194040263065748867150582068190890200070\
+    8383676273854845817711531764475730270069855571366959622842914819860834936475292719074\
+    168444365510704342711559699508093042880177904174497792";
+
+/// Whether the decimal `whole.fraction` times 10^`exponent` rounds to infinity.
+fn overflows(whole: &[u8], fraction: &[u8], exponent: i64) -> bool {
+    let digits = whole.iter().chain(fraction);
+    let Some(leading) = digits.clone().position(|d| *d != b'0') else {
+        return false; // zero, whatever the exponent
+    };
+    let magnitude = whole.len() as i64 - 1 - leading as i64 + exponent;
+    match magnitude.cmp(&308) {
+        core::cmp::Ordering::Less => false,
+        core::cmp::Ordering::Greater => true,
+        core::cmp::Ordering::Equal => {
+            let padded = digits.skip(leading).chain(core::iter::repeat(&b'0'));
+            OVERFLOW_DIGITS
+                .iter()
+                .cmp(padded.take(OVERFLOW_DIGITS.len()))
+                != core::cmp::Ordering::Greater
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_every_kind_of_value_and_trims_around() {
+        for (text, trimmed) in [
+            ("{}", "{}"),
+            (
+                " \n{ \"a\" : [1, 2.5e3, -0.0, null, true, false, \"x\\u00e9\\ud83d\\ude00\"] }\t",
+                "",
+            ),
+            (
+                r#"{"big":123456789012345678901234567890,"deep":{"a":{"a":{}}}}"#,
+                "",
+            ),
+        ] {
+            let trimmed = if trimmed.is_empty() {
+                text.trim()
+            } else {
+                trimmed
+            };
+            assert_eq!(check_object(text), Ok(trimmed));
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_not_an_object() {
+        for text in ["", " ", "[]", "1", "\"a\"", "null", "nonsense"] {
+            assert_eq!(check_object(text), Err(JsonError::NotAnObject), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_malformed_text_and_says_where() {
+        for (text, at) in [
+            ("{", 1),
+            ("{\"a\"}", 4),
+            ("{\"a\":}", 5),
+            ("{\"a\":1,}", 7),
+            ("{\"a\":01}", 5),
+            ("{\"a\":1.}", 7),
+            ("{\"a\":+1}", 5),
+            ("{\"a\":tru}", 5),
+            ("{\"a\":\"\n\"}", 6),
+            ("{\"a\":\"\\x\"}", 7),
+            ("{\"a\":[1 2]}", 8),
+            ("{} {}", 3),
+            ("{'a':1}", 1),
+            ("{\"a\":\"", 6),
+        ] {
+            match check_object(text) {
+                Err(JsonError::Syntax { at: found, .. }) => assert_eq!(found, at, "{text}"),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn refuses_nan_and_infinity_by_name() {
+        for text in ["{\"a\":NaN}", "{\"a\":Infinity}", "{\"a\":-Infinity}"] {
+            assert_eq!(
+                check_object(text),
+                Err(JsonError::NotANumber { at: 5 }),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn refuses_exactly_the_numbers_that_overflow_a_double() {
+        let edge = core::str::from_utf8(OVERFLOW_DIGITS).unwrap();
+        let below = format!("{}79.9", &edge[..edge.len() - 2]);
+        for (number, fits) in [
+            ("1e308", true),
+            ("1.7976931348623157e308", true),
+            ("1.7976931348623158e308", true),
+            ("1.7976931348623159e308", false),
+            ("1e309", false),
+            ("1e400", false),
+            ("-1e400", false),
+            ("0e400", true),
+            ("0.000e999999999999999999999", true),
+            ("1e-400", true),
+            ("0.0001e312", true),
+            ("0.0001e313", false),
+            ("1e99999999999999999999999", false),
+            (&format!("{edge}.0"), false),
+            (&below, true),
+        ] {
+            let text = format!("{{\"a\":{number}}}");
+            assert_eq!(number.parse::<f64>().unwrap().is_finite(), fits, "{number}");
+            assert_eq!(check_object(&text).is_ok(), fits, "{number}");
+        }
+    }
+
+    #[test]
+    fn refuses_lone_surrogates() {
+        for text in [
+            r#"{"a":"\ud800"}"#,
+            r#"{"a":"\udc00"}"#,
+            r#"{"a":"\ud800x"}"#,
+            r#"{"a":"\ud800A"}"#,
+            r#"{"\ud800":1}"#,
+        ] {
+            assert!(
+                matches!(check_object(text), Err(JsonError::LoneSurrogate { .. })),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn refuses_keys_that_mean_the_same_in_one_object_only() {
+        assert_eq!(
+            check_object(r#"{"a":1,"a":2}"#),
+            Err(JsonError::DuplicateKey { at: 7 })
+        );
+        assert_eq!(
+            check_object(r#"{"a":1,"\u0061":2}"#),
+            Err(JsonError::DuplicateKey { at: 7 })
+        );
+        assert!(matches!(
+            check_object(r#"{"x":{"b":[{"k":1,"k":1}]}}"#),
+            Err(JsonError::DuplicateKey { .. })
+        ));
+        assert!(check_object(r#"{"a":{"a":1},"b":{"a":1},"c":[{"a":1},{"a":1}]}"#).is_ok());
+    }
+
+    #[test]
+    fn nesting_is_taken_to_the_limit_and_refused_beyond() {
+        let nested = |n: usize| format!("{{\"a\":{}{}}}", "[".repeat(n - 1), "]".repeat(n - 1));
+        assert!(check_object(&nested(MAX_DEPTH)).is_ok());
+        assert_eq!(
+            check_object(&nested(MAX_DEPTH + 1)),
+            Err(JsonError::TooDeep)
+        );
+        assert_eq!(
+            check_object(&"{\"a\":".repeat(10_000)),
+            Err(JsonError::TooDeep)
+        );
+    }
+
+    #[test]
+    fn refuses_a_byte_order_mark() {
+        assert_eq!(check_object("\u{feff}{}"), Err(JsonError::ByteOrderMark));
+    }
+}

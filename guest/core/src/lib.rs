@@ -1,0 +1,29 @@
+//! The reporter itself, free of I/O, WASI and clocks.
+//!
+//! - [`event`] turns a report into the bytes that the coordinator gets;
+//! - [`outbox`] says how events lie in the key-value store, [`control`] how
+//!   instances agree on who delivers;
+//! - [`accept`] puts events there: plain functions over [`store::Store`];
+//! - [`drain`] gets them out: a state machine that is told what happened and
+//!   what time it is, and says what to do next;
+//! - [`admin`] looks at them: status, dead letters, redrive, purge;
+//! - [`settings`] is the configuration that all of them obey.
+//!
+//! Every clock reading, random byte, store operation and answer of the
+//! coordinator is passed in, so the guest, a simulator and a native test drive
+//! the same code.
+
+pub mod accept;
+pub mod admin;
+pub mod backoff;
+pub mod control;
+pub mod drain;
+pub mod event;
+pub mod json;
+pub mod outbox;
+pub mod settings;
+pub mod store;
+pub mod throttle;
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,431 @@
+//! How events lie in the key-value store.
+//!
+//! One key, one event. A waiting event is
+//!
+//! ```text
+//! q.<unix ns, 20 digits>.<interaction hash, 16 hex>.<s|p|e>.<body bytes, hex>.<random, 16 hex>
+//! ```
+//!
+//! and a dead letter is `d.` with the same rest, so that a listing alone gives
+//! order, count and bytes. The value is a [`Record`]:
+//!
+//! | bytes | |
+//! | --- | --- |
+//! | 1 | version, 1 |
+//! | 8 | SipHash-1-3 of all that follows |
+//! | 4 | moves between waiting and dead letter |
+//! | 4 | tries |
+//! | 4 | charged tries |
+//! | 8 | wall clock of the first failure, ns; 0 before it |
+//! | 8 | wall clock before which it is not tried again, ns |
+//! | 8 | deliveries of the outbox, all in all, when it was last tried |
+//! | 1 | action: 0 start, 1 progress, 2 complete, 3 error |
+//! | 2, 1, 1, 2 | lengths of the four texts |
+//! | | interaction id, idempotency key, `traceparent`, last failure |
+//! | | the body, to the end |
+//!
+//! Integers are little-endian. A crash in the middle of a move leaves both
+//! keys; the record with more moves is the one that counts.
+
+use crate::event::{self, Action};
+use core::hash::Hasher;
+use siphasher::sip::SipHasher13;
+use thiserror::Error;
+
+/// Longest text kept of a failure, in bytes.
+pub const MAX_FAILURE_BYTES: usize = 600;
+
+const VERSION: u8 = 1;
+const FIXED: usize = 1 + 8 + 4 + 4 + 4 + 8 + 8 + 8 + 1 + 6;
+
+/// 64 bits that stand for an interaction id, the same for ever.
+#[must_use]
+pub fn interaction_hash(id: &str) -> u64 {
+    checksum(id.as_bytes())
+}
+
+pub(crate) fn checksum(bytes: &[u8]) -> u64 {
+    let mut hasher = SipHasher13::new();
+    hasher.write(bytes);
+    hasher.finish()
+}
+
+/// Where in its interaction an event stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stage {
+    /// The start.
+    Start,
+    /// Progress.
+    Progress,
+    /// The end, good or bad.
+    End,
+}
+
+impl From<Action> for Stage {
+    fn from(action: Action) -> Self {
+        match action {
+            Action::Start => Self::Start,
+            Action::Progress => Self::Progress,
+            Action::Complete | Action::Error => Self::End,
+        }
+    }
+}
+
+/// Whether an event waits or was set aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// It waits to be sent.
+    Waiting,
+    /// It is a dead letter.
+    Dead,
+}
+
+/// The key of an event, without the place it is in. Ordered by time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventKey {
+    /// When it was accepted, in nanoseconds since 1970-01-01 UTC.
+    pub ns: u64,
+    /// [`interaction_hash`] of its interaction.
+    pub interaction: u64,
+    /// Where it stands in its interaction.
+    pub stage: Stage,
+    /// Size of its body, in bytes.
+    pub size: u32,
+    /// Tells apart what is alike in all else.
+    pub random: u64,
+}
+
+impl EventKey {
+    /// The key in the store.
+    #[must_use]
+    pub fn name(&self, place: Place) -> String {
+        let mut out = Vec::with_capacity(72);
+        out.extend_from_slice(match place {
+            Place::Waiting => b"q.",
+            Place::Dead => b"d.",
+        });
+        event::push_decimal(&mut out, self.ns, 20);
+        out.push(b'.');
+        event::push_hex(&mut out, self.interaction, 16);
+        out.extend_from_slice(match self.stage {
+            Stage::Start => b".s.",
+            Stage::Progress => b".p.",
+            Stage::End => b".e.",
+        });
+        event::push_hex(&mut out, self.size.into(), 1);
+        out.push(b'.');
+        event::push_hex(&mut out, self.random, 16);
+        out.into_iter().map(char::from).collect()
+    }
+
+    /// Reads a key of the store; none when it is not an event's.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<(Place, Self)> {
+        let mut parts = name.split('.');
+        let place = match parts.next()? {
+            "q" => Place::Waiting,
+            "d" => Place::Dead,
+            _ => return None,
+        };
+        let ns = parts.next().filter(|p| p.len() == 20)?;
+        let ns = ns.bytes().try_fold(0u64, |n, b| {
+            let digit = char::from(b).to_digit(10)?;
+            n.checked_mul(10)?.checked_add(digit.into())
+        })?;
+        let interaction = hex(parts.next()?, 16..=16)?;
+        let stage = match parts.next()? {
+            "s" => Stage::Start,
+            "p" => Stage::Progress,
+            "e" => Stage::End,
+            _ => return None,
+        };
+        let size = hex(parts.next()?, 1..=8)? as u32;
+        let random = hex(parts.next()?, 16..=16)?;
+        match parts.next() {
+            None => Some((
+                place,
+                Self {
+                    ns,
+                    interaction,
+                    stage,
+                    size,
+                    random,
+                },
+            )),
+            Some(_) => None,
+        }
+    }
+}
+
+fn hex(text: &str, len: core::ops::RangeInclusive<usize>) -> Option<u64> {
+    if !len.contains(&text.len()) {
+        return None;
+    }
+    text.bytes().try_fold(0u64, |n, b| {
+        Some(n << 4 | u64::from(char::from(b).to_digit(16)?))
+    })
+}
+
+/// The value of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Moves between waiting and dead letter so far.
+    pub moves: u32,
+    /// Tries so far.
+    pub tries: u32,
+    /// Tries that count towards `max_retries`.
+    pub charged: u32,
+    /// Wall clock of the first failed try, in nanoseconds; 0 before it.
+    pub first_failure_ns: u64,
+    /// Wall clock before which it is not tried again, in nanoseconds.
+    pub not_before_ns: u64,
+    /// The outbox's count of deliveries at the last try.
+    pub delivered_mark: u64,
+    /// What it reports.
+    pub action: Action,
+    /// Which interaction.
+    pub interaction_id: String,
+    /// Sent with every try.
+    pub idempotency_key: String,
+    /// Sent along; empty for none.
+    pub traceparent: String,
+    /// How the last try failed; empty before the first failure.
+    pub last_failure: String,
+    /// What is sent.
+    pub body: Vec<u8>,
+}
+
+/// A value that is not a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum BadRecord {
+    /// Damaged or cut short.
+    #[error("the record is damaged")]
+    Damaged,
+    /// Of a newer version.
+    #[error("the record has version {0}, this reporter reads version {VERSION}")]
+    Newer(u8),
+}
+
+impl Record {
+    /// A record of an event that was never tried.
+    #[must_use]
+    pub fn new(
+        action: Action,
+        interaction_id: &str,
+        idempotency_key: String,
+        traceparent: Option<&str>,
+        body: Vec<u8>,
+    ) -> Self {
+        Self {
+            moves: 0,
+            tries: 0,
+            charged: 0,
+            first_failure_ns: 0,
+            not_before_ns: 0,
+            delivered_mark: 0,
+            action,
+            interaction_id: interaction_id.to_owned(),
+            idempotency_key,
+            traceparent: traceparent.unwrap_or_default().to_owned(),
+            last_failure: String::new(),
+            body,
+        }
+    }
+
+    /// The bytes to store. `last_failure` is cut to [`MAX_FAILURE_BYTES`].
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let failure = cut(&self.last_failure, MAX_FAILURE_BYTES);
+        let texts = [
+            &self.interaction_id,
+            &self.idempotency_key,
+            &self.traceparent,
+            failure,
+        ];
+        let total = FIXED + texts.iter().map(|t| t.len()).sum::<usize>() + self.body.len();
+        let mut out = Vec::with_capacity(total);
+        out.push(VERSION);
+        out.extend_from_slice(&[0; 8]);
+        for n in [self.moves, self.tries, self.charged] {
+            out.extend_from_slice(&n.to_le_bytes());
+        }
+        for n in [
+            self.first_failure_ns,
+            self.not_before_ns,
+            self.delivered_mark,
+        ] {
+            out.extend_from_slice(&n.to_le_bytes());
+        }
+        out.push(self.action as u8);
+        // The lengths fit: ids, keys and headers are bounded where they come in.
+        out.extend_from_slice(&(texts[0].len() as u16).to_le_bytes());
+        out.push(texts[1].len() as u8);
+        out.push(texts[2].len() as u8);
+        out.extend_from_slice(&(texts[3].len() as u16).to_le_bytes());
+        for text in texts {
+            out.extend_from_slice(text.as_bytes());
+        }
+        out.extend_from_slice(&self.body);
+        let sum = checksum(&out[9..]);
+        out[1..9].copy_from_slice(&sum.to_le_bytes());
+        out
+    }
+
+    /// Reads a stored value.
+    pub fn decode(bytes: &[u8]) -> Result<Self, BadRecord> {
+        match bytes.first() {
+            Some(&VERSION) => {}
+            Some(&newer) if newer > VERSION => return Err(BadRecord::Newer(newer)),
+            _ => return Err(BadRecord::Damaged),
+        }
+        let mut reader = Reader { bytes: &bytes[1..] };
+        Self::read(&mut reader).ok_or(BadRecord::Damaged)
+    }
+
+    fn read(r: &mut Reader<'_>) -> Option<Self> {
+        if r.u64()? != checksum(r.bytes) {
+            return None;
+        }
+        let (moves, tries, charged) = (r.u32()?, r.u32()?, r.u32()?);
+        let (first_failure_ns, not_before_ns, delivered_mark) = (r.u64()?, r.u64()?, r.u64()?);
+        let action = *Action::ALL.get(usize::from(r.u8()?))?;
+        let lengths = [r.u16()?, r.u8()?.into(), r.u8()?.into(), r.u16()?];
+        Some(Self {
+            moves,
+            tries,
+            charged,
+            first_failure_ns,
+            not_before_ns,
+            delivered_mark,
+            action,
+            interaction_id: r.text(lengths[0])?,
+            idempotency_key: r.text(lengths[1])?,
+            traceparent: r.text(lengths[2])?,
+            last_failure: r.text(lengths[3])?,
+            body: r.bytes.to_vec(),
+        })
+    }
+}
+
+/// The first bytes of `text`, at most `max` and whole characters.
+pub(crate) fn cut(text: &str, max: usize) -> &str {
+    &text[..text.floor_char_boundary(max)]
+}
+
+/// Takes values off the front of a buffer; none when it is too short.
+pub(crate) struct Reader<'a> {
+    pub bytes: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    pub fn take(&mut self, n: usize) -> Option<&'a [u8]> {
+        let (head, rest) = self.bytes.split_at_checked(n)?;
+        self.bytes = rest;
+        Some(head)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+
+    pub fn u8(&mut self) -> Option<u8> {
+        self.array().map(u8::from_le_bytes)
+    }
+
+    pub fn u16(&mut self) -> Option<u16> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    pub fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    pub fn text(&mut self, n: u16) -> Option<String> {
+        core::str::from_utf8(self.take(n.into())?)
+            .ok()
+            .map(str::to_owned)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn key() -> impl Strategy<Value = EventKey> {
+        let stage = prop_oneof![Just(Stage::Start), Just(Stage::Progress), Just(Stage::End)];
+        (
+            any::<u64>(),
+            any::<u64>(),
+            stage,
+            any::<u32>(),
+            any::<u64>(),
+        )
+            .prop_map(|(ns, interaction, stage, size, random)| EventKey {
+                ns,
+                interaction,
+                stage,
+                size,
+                random,
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn keys_survive_the_round_trip_and_sort_by_time(a in key(), b in key()) {
+            for place in [Place::Waiting, Place::Dead] {
+                let name = a.name(place);
+                prop_assert!(name.bytes().all(|c| c.is_ascii_alphanumeric() || b"._-".contains(&c)));
+                prop_assert_eq!(EventKey::parse(&name), Some((place, a)));
+            }
+            if a.ns != b.ns {
+                prop_assert_eq!(a.name(Place::Waiting) < b.name(Place::Waiting), a.ns < b.ns);
+            }
+        }
+
+        #[test]
+        fn foreign_keys_are_not_events(name in "[qd]?[.0-9a-g]{0,80}") {
+            if let Some((place, key)) = EventKey::parse(&name) {
+                prop_assert_eq!(key.name(place), name);
+            }
+        }
+
+        #[test]
+        fn records_survive_and_any_damage_is_seen(
+            body in proptest::collection::vec(any::<u8>(), 0..200),
+            failure in ".{0,300}",
+            numbers in any::<[u32; 3]>(),
+            at in any::<prop::sample::Index>(),
+            bit in 0..8u8,
+        ) {
+            let mut record = Record::new(Action::Complete, "int_1_é", "key".into(), Some("00-a-b-01"), body);
+            [record.moves, record.tries, record.charged] = numbers;
+            record.last_failure = cut(&failure, MAX_FAILURE_BYTES).to_owned();
+            let bytes = record.encode();
+            prop_assert_eq!(Record::decode(&bytes), Ok(record));
+            let mut damaged = bytes.clone();
+            damaged[at.index(bytes.len())] ^= 1 << bit;
+            prop_assert!(Record::decode(&damaged).is_err());
+            prop_assert!(Record::decode(&bytes[..at.index(bytes.len())]).is_err());
+        }
+    }
+
+    #[test]
+    fn a_newer_record_is_told_from_a_damaged_one() {
+        assert_eq!(Record::decode(&[7, 0, 0]), Err(BadRecord::Newer(7)));
+        assert_eq!(Record::decode(&[]), Err(BadRecord::Damaged));
+    }
+
+    #[test]
+    fn hashes_never_change() {
+        // Stored keys hold them: another value here loses the order of what waits.
+        assert_eq!(
+            interaction_hash("int_1718000000_1a2b3c4d"),
+            15_598_128_788_986_623_885
+        );
+    }
+}

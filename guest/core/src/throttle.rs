@@ -1,0 +1,221 @@
+//! The throttle: a sliding log, so that no window has more sends than allowed.
+//!
+//! The bound must hold where the requests are received. A request is received
+//! some time between its send and its answer, so a send counts from its answer
+//! on, or from [`slack`](Throttle::new) after it was sent if no answer came by
+//! then. A guard of 50 ms covers what is left.
+
+use std::collections::VecDeque;
+
+/// A moment of the monotonic clock, in nanoseconds. Signed, so that moments
+/// before the instance began can be told.
+pub type Moment = i64;
+
+const GUARD: Moment = 50_000_000;
+
+/// At most `limit` sends in any window.
+#[derive(Debug)]
+pub struct Throttle {
+    limit: usize,
+    window: Moment,
+    slack: Moment,
+    /// When past sends count from, oldest first.
+    settled: VecDeque<Moment>,
+    /// Sends that have no answer yet: token and moment of sending, oldest first.
+    open: VecDeque<(u64, Moment)>,
+    reserved: usize,
+    reserved_until: Moment,
+}
+
+impl Throttle {
+    /// `limit` 0 lifts it. `period` in nanoseconds.
+    #[must_use]
+    pub fn new(limit: u32, period: Moment) -> Self {
+        Self {
+            limit: limit as usize,
+            window: period.saturating_add(GUARD),
+            slack: period / 4,
+            settled: VecDeque::new(),
+            open: VecDeque::new(),
+            reserved: 0,
+            reserved_until: Moment::MIN,
+        }
+    }
+
+    /// Whether there is no limit.
+    #[must_use]
+    pub fn lifted(&self) -> bool {
+        self.limit == 0
+    }
+
+    /// Replaces the log of past sends by what another instance wrote down.
+    pub fn load(&mut self, mut log: Vec<Moment>) {
+        log.sort_unstable();
+        self.settled = log.into();
+        self.reserved = 0;
+    }
+
+    /// The log to write down: every send, at the latest moment it counts from.
+    pub fn log(&mut self, now: Moment) -> impl Iterator<Item = Moment> {
+        self.prune(now);
+        let slack = self.slack;
+        self.settled
+            .iter()
+            .copied()
+            .chain(self.open.iter().map(move |(_, at)| at + slack))
+    }
+
+    fn prune(&mut self, now: Moment) {
+        while let Some(&(_, at)) = self.open.front()
+            && at.saturating_add(self.slack) <= now
+        {
+            self.open.pop_front();
+            self.settle(at + self.slack);
+        }
+        while self
+            .settled
+            .front()
+            .is_some_and(|at| at.saturating_add(self.window) <= now)
+        {
+            self.settled.pop_front();
+        }
+    }
+
+    fn settle(&mut self, at: Moment) {
+        let place = self
+            .settled
+            .iter()
+            .rposition(|t| *t <= at)
+            .map_or(0, |i| i + 1);
+        self.settled.insert(place, at);
+    }
+
+    /// Permits that are free at `now`, beyond those reserved.
+    #[must_use]
+    pub fn free(&mut self, now: Moment) -> usize {
+        self.prune(now);
+        self.expire(now);
+        self.limit
+            .saturating_sub(self.settled.len() + self.open.len() + self.reserved)
+    }
+
+    /// When the next permit becomes free, if nothing more is answered.
+    #[must_use]
+    pub fn next_free(&mut self, now: Moment) -> Moment {
+        if self.free(now) > 0 {
+            return now;
+        }
+        let settled = self
+            .settled
+            .front()
+            .map(|at| at.saturating_add(self.window));
+        let open = self
+            .open
+            .front()
+            .map(|(_, at)| at + self.slack + self.window);
+        settled.into_iter().chain(open).min().unwrap_or(now)
+    }
+
+    fn expire(&mut self, now: Moment) {
+        if now > self.reserved_until {
+            self.reserved = 0;
+        }
+    }
+
+    /// Sets `count` free permits aside, to be used by `until`.
+    pub fn reserve(&mut self, count: usize, until: Moment) {
+        self.reserved = count;
+        self.reserved_until = until;
+    }
+
+    /// Permits set aside and still good at `now`.
+    #[must_use]
+    pub fn reserved(&mut self, now: Moment) -> usize {
+        self.expire(now);
+        self.reserved
+    }
+
+    /// Uses a reserved permit for the send `token`.
+    pub fn send(&mut self, token: u64, now: Moment) {
+        if !self.lifted() {
+            self.reserved = self.reserved.saturating_sub(1);
+            self.open.push_back((token, now));
+        }
+    }
+
+    /// The send `token` was answered, or failed.
+    pub fn answered(&mut self, token: u64, now: Moment) {
+        self.prune(now);
+        if let Some(i) = self.open.iter().position(|(t, _)| *t == token) {
+            self.open.remove(i);
+            self.settle(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SECOND: Moment = 1_000_000_000;
+
+    #[test]
+    fn a_burst_is_let_through_and_the_next_one_waits_a_window() {
+        let mut t = Throttle::new(10, SECOND);
+        assert_eq!(t.free(0), 10);
+        t.reserve(10, SECOND);
+        for token in 0..10 {
+            assert_eq!(t.reserved(0), 10 - token as usize);
+            t.send(token, 0);
+            t.answered(token, 1_000);
+        }
+        assert_eq!(t.free(1_000), 0);
+        assert_eq!(t.next_free(1_000), SECOND + GUARD + 1_000);
+        assert_eq!(t.free(SECOND + GUARD + 999), 0);
+        assert_eq!(t.free(SECOND + GUARD + 1_000), 10);
+    }
+
+    #[test]
+    fn reserved_permits_lapse() {
+        let mut t = Throttle::new(3, SECOND);
+        t.reserve(3, 100);
+        assert_eq!((t.free(100), t.reserved(100)), (0, 3));
+        assert_eq!((t.free(101), t.reserved(101)), (3, 0));
+    }
+
+    proptest! {
+        /// Receipts, anywhere between send and the earlier of answer and slack,
+        /// never exceed the limit in any window of the period.
+        #[test]
+        fn no_window_of_receipts_exceeds_the_limit(
+            limit in 1..20u32,
+            steps in proptest::collection::vec((0..200_000_000i64, 0..400_000_000i64, 0..100u8), 1..300),
+        ) {
+            let mut t = Throttle::new(limit, SECOND);
+            let (mut now, mut receipts, mut waiting) = (0, Vec::new(), Vec::<(Moment, u64)>::new());
+            for (token, (pause, latency, share)) in steps.into_iter().enumerate() {
+                now += pause;
+                waiting.sort_unstable();
+                while waiting.first().is_some_and(|(at, _)| *at <= now) {
+                    let (at, token) = waiting.remove(0);
+                    t.answered(token, at);
+                }
+                if t.free(now) == 0 {
+                    let next = t.next_free(now);
+                    prop_assert!(next > now);
+                    now = next;
+                    prop_assert!(t.free(now) > 0);
+                }
+                t.reserve(1, now);
+                t.send(token as u64, now);
+                waiting.push((now + latency, token as u64));
+                receipts.push(now + latency.min(SECOND / 4) * Moment::from(share) / 100);
+            }
+            receipts.sort_unstable();
+            for w in receipts.windows(limit as usize + 1) {
+                prop_assert!(w[limit as usize] - w[0] >= SECOND, "{:?}", w);
+            }
+        }
+    }
+}
