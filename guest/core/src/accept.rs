@@ -10,13 +10,14 @@ use crate::event::{self, Action, InvalidReport, Report};
 use crate::outbox::{EventKey, Place, Record, Stage, interaction_hash};
 use crate::settings::{Settings, WhenFull};
 use crate::store::{Now, Random, Store, StoreError};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
+use std::sync::Arc;
 use thiserror::Error;
 
 /// How long the totals of the control record are good for.
 const TOTALS_LIFE_NS: u64 = 1_000_000_000;
 /// Refused interactions that are remembered.
-const MAX_REFUSED: usize = 10_000;
+const MAX_REFUSED: usize = 4_096;
 
 /// Why a report was not accepted. Nothing of it is stored, unless the store
 /// failed: then that is unknown.
@@ -36,11 +37,11 @@ pub enum Refusal {
 /// Takes reports in. One for each instance.
 #[derive(Debug)]
 pub struct Acceptor {
-    settings: Settings,
+    settings: Arc<Settings>,
     last_ns: u64,
     totals: Totals,
-    /// Interactions whose start was refused, oldest first, and as a set.
-    refused: (VecDeque<u64>, BTreeSet<u64>),
+    /// Interactions whose start was refused, oldest first.
+    refused: VecDeque<u64>,
 }
 
 /// What the outbox holds, as far as this instance knows.
@@ -81,12 +82,12 @@ impl Totals {
 impl Acceptor {
     /// Goes by `settings`.
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: Arc<Settings>) -> Self {
         Self {
             settings,
             last_ns: 0,
             totals: Totals::default(),
-            refused: Default::default(),
+            refused: VecDeque::new(),
         }
     }
 
@@ -165,8 +166,8 @@ impl Acceptor {
         key: &EventKey,
     ) -> Result<(), Refusal> {
         if report.action == Action::Start {
-            self.refused.1.remove(&key.interaction);
-        } else if self.refused.1.contains(&key.interaction) {
+            self.refused.retain(|refused| *refused != key.interaction);
+        } else if self.refused.contains(&key.interaction) {
             return Err(Refusal::Full(
                 "the outbox was full when this interaction started, so the whole interaction is \
                  refused"
@@ -232,15 +233,10 @@ impl Acceptor {
     }
 
     fn refuse_interaction(&mut self, interaction: u64) {
-        let (order, set) = &mut self.refused;
-        if set.insert(interaction) {
-            order.push_back(interaction);
+        if self.refused.len() == MAX_REFUSED {
+            self.refused.pop_front();
         }
-        if order.len() > MAX_REFUSED
-            && let Some(oldest) = order.pop_front()
-        {
-            set.remove(&oldest);
-        }
+        self.refused.push_back(interaction);
     }
 }
 
@@ -259,7 +255,7 @@ mod tests {
 
     #[test]
     fn an_accepted_event_is_in_the_store_under_its_key_before_the_call_returns() {
-        let (mut store, mut acceptor) = (Memory::default(), Acceptor::new(settings()));
+        let (mut store, mut acceptor) = (Memory::default(), Acceptor::new(settings().into()));
         let results = accept(
             &mut acceptor,
             &mut store,
@@ -278,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_malformed_report_of_a_batch_does_not_hinder_the_others() {
-        let (mut store, mut acceptor) = (Memory::default(), Acceptor::new(settings()));
+        let (mut store, mut acceptor) = (Memory::default(), Acceptor::new(settings().into()));
         let reports = [
             report(Action::Start, "a", "{}"),
             report(Action::Start, "b", "[]"),
@@ -292,7 +288,7 @@ mod tests {
 
     #[test]
     fn stamps_never_repeat_nor_go_back_when_the_clock_does() {
-        let (mut store, mut acceptor) = (Memory::default(), Acceptor::new(settings()));
+        let (mut store, mut acceptor) = (Memory::default(), Acceptor::new(settings().into()));
         let mut dice = Dice::new(1);
         for ms in [5_000, 5_000, 4_000, 1, 5_000] {
             let reports = [
@@ -312,7 +308,7 @@ mod tests {
 
     #[test]
     fn a_failing_store_refuses_every_event_of_the_batch() {
-        let (mut store, mut acceptor) = (Memory::default(), Acceptor::new(settings()));
+        let (mut store, mut acceptor) = (Memory::default(), Acceptor::new(settings().into()));
         accept(
             &mut acceptor,
             &mut store,
@@ -337,7 +333,7 @@ mod tests {
             max_events: 20,
             ..settings()
         };
-        let (mut store, mut acceptor) = (Memory::default(), Acceptor::new(settings));
+        let (mut store, mut acceptor) = (Memory::default(), Acceptor::new(settings.into()));
         for i in 0..19 {
             let id = format!("i{i}");
             assert_eq!(

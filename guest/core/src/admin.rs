@@ -5,10 +5,10 @@
 
 use crate::control::{Control, Held, KEY, Mode};
 use crate::event::Action;
-use crate::outbox::{EventKey, Place, Record, interaction_hash};
+use crate::outbox::{EventKey, Place, Record, interaction_hash, names};
+use crate::sort::sort;
 use crate::store::{Now, Random, Store, StoreError};
 use core::time::Duration;
-use std::collections::BTreeMap;
 use thiserror::Error;
 
 /// Most entries of a page.
@@ -20,7 +20,7 @@ const MOVE_BATCH: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum AdminError {
     /// Another instance is delivering.
-    #[error("{holder} is delivering just now; try again in {} ms", .free_in.as_millis())]
+    #[error("{holder} is delivering just now; try again in {} ms", .free_in.as_millis() as u64)]
     Busy {
         /// Who.
         holder: String,
@@ -104,14 +104,28 @@ pub struct PurgeFilter {
     pub interaction_id: Option<String>,
 }
 
-fn events(store: &mut dyn Store) -> Result<Vec<(Place, EventKey)>, StoreError> {
-    let names = store.list_keys()?;
-    let mut events: Vec<_> = names
-        .iter()
-        .filter_map(|name| EventKey::parse(name))
-        .collect();
-    events.sort_unstable_by_key(|(_, key)| *key);
-    Ok(events)
+/// The waiting events and the dead letters, each oldest first.
+fn events(store: &mut dyn Store) -> Result<[Vec<EventKey>; 2], StoreError> {
+    let (mut waiting, mut dead) = (Vec::new(), Vec::new());
+    for name in store.list_keys()? {
+        match EventKey::parse(&name) {
+            Some((Place::Waiting, key)) => waiting.push(key),
+            Some((Place::Dead, key)) => dead.push(key),
+            None => {} // another's, or the control record
+        }
+    }
+    sort(&mut waiting, |a, b| a < b);
+    sort(&mut dead, |a, b| a < b);
+    Ok([waiting, dead])
+}
+
+fn bytes(keys: &[EventKey]) -> u64 {
+    keys.iter().map(|key| u64::from(key.size)).sum()
+}
+
+/// By interaction, and within one by age.
+fn by_interaction(a: &EventKey, b: &EventKey) -> bool {
+    (a.interaction, a.ns, a.random) < (b.interaction, b.ns, b.random)
 }
 
 /// The state of the outbox. An event in the middle of a move counts in both places.
@@ -120,7 +134,7 @@ pub fn status(
     random: &mut dyn Random,
     now: Now,
 ) -> Result<Status, StoreError> {
-    let events = events(store)?;
+    let [waiting, dead] = events(store)?;
     // Looking changes nothing: an absent record is not created.
     let control = match store.get(KEY)? {
         Some(_) => Held::load(store, random)?
@@ -128,14 +142,14 @@ pub fn status(
             .unwrap_or_default(),
         None => Control::default(),
     };
-    let count = |place| events.iter().filter(|(p, _)| *p == place).count() as u64;
-    let oldest = events.iter().find(|(place, _)| *place == Place::Waiting);
     let held = control.held_for(now);
     Ok(Status {
-        waiting: count(Place::Waiting),
-        dead_letters: count(Place::Dead),
-        bytes: events.iter().map(|(_, key)| u64::from(key.size)).sum(),
-        oldest_age: oldest.map(|(_, k)| Duration::from_nanos(now.wall_ns.saturating_sub(k.ns))),
+        waiting: waiting.len() as u64,
+        dead_letters: dead.len() as u64,
+        bytes: bytes(&waiting) + bytes(&dead),
+        oldest_age: waiting
+            .first()
+            .map(|k| Duration::from_nanos(now.wall_ns.saturating_sub(k.ns))),
         breaker: match control.mode {
             Mode::Closed => Breaker::Closed,
             Mode::Paused => Breaker::Paused,
@@ -161,17 +175,21 @@ pub fn list(
 ) -> Result<(Vec<Entry>, Option<String>), StoreError> {
     let after = cursor.and_then(EventKey::parse).map(|(_, key)| key);
     let limit = limit.clamp(1, MAX_PAGE);
-    let all = events(store)?;
+    let [waiting, dead] = events(store)?;
+    let all = if place == Place::Waiting {
+        waiting
+    } else {
+        dead
+    };
     let mut keys = all
         .into_iter()
-        .filter(|(p, key)| *p == place && after.is_none_or(|after| *key > after))
-        .map(|(_, key)| key);
+        .filter(|key| after.is_none_or(|after| *key > after));
     let page: Vec<_> = keys.by_ref().take(limit).collect();
     let next = page
         .last()
         .filter(|_| keys.next().is_some())
         .map(|key| key.name(place));
-    let names: Vec<_> = page.iter().map(|key| key.name(place)).collect();
+    let names = names(&page, place);
     let values = store.get_many(&names)?;
     let entries = page
         .into_iter()
@@ -201,20 +219,20 @@ pub fn show(store: &mut dyn Store, name: &str) -> Result<Option<Vec<u8>>, StoreE
         .map(|record| record.body))
 }
 
-/// Runs `change` while holding the lease.
-fn with_lease<T>(
+/// Takes the lease, to change the outbox under it.
+fn take_lease(
     store: &mut dyn Store,
     random: &mut dyn Random,
     now: Now,
-    change: impl FnOnce(&mut dyn Store, &mut Control) -> Result<T, StoreError>,
-) -> Result<T, AdminError> {
+) -> Result<Held, AdminError> {
     let busy = |control: &Control| AdminError::Busy {
         holder: control.holder.clone(),
         free_in: control.lease_left(now).max(Duration::from_millis(1)),
     };
     let Some(mut held) = Held::load(store, random)? else {
+        let holder = "another instance".into();
         return Err(busy(&Control {
-            holder: "another instance".into(),
+            holder,
             ..Control::default()
         }));
     };
@@ -222,15 +240,22 @@ fn with_lease<T>(
     if !held.acquire(store, random, "administration", now)? {
         return Err(busy(&held.control));
     }
-    let result = change(store, &mut held.control);
-    // Released whatever came of it; should this fail, the lease runs out.
+    Ok(held)
+}
+
+/// Lets the lease go, whatever came of the change. Should this fail, it runs out.
+fn let_lease_go(
+    mut held: Held,
+    store: &mut dyn Store,
+    random: &mut dyn Random,
+) -> Result<(), StoreError> {
     held.control.holder.clear();
     for _ in 0..3 {
         if held.swap(store, random)? || !held.only_knocked(store)? {
             break;
         }
     }
-    Ok(result?)
+    Ok(())
 }
 
 /// Puts dead letters back into the queue, in order, as if they were never
@@ -242,49 +267,48 @@ pub fn redrive(
     interactions: &[String],
 ) -> Result<u32, AdminError> {
     let wanted: Vec<_> = interactions.iter().map(|id| interaction_hash(id)).collect();
-    with_lease(store, random, now, |store, control| {
-        let all = events(store)?;
-        let mut keys: Vec<_> = all
-            .into_iter()
-            .filter(|(place, key)| {
-                *place == Place::Dead && (wanted.is_empty() || wanted.contains(&key.interaction))
-            })
-            .map(|(_, key)| key)
-            .collect();
-        // An interaction at a time: a crash in between leaves each whole, in one
-        // place or the other.
-        keys.sort_unstable_by_key(|key| (key.interaction, *key));
-        let mut moved = 0;
-        for batch in keys.chunks(MOVE_BATCH) {
-            let names: Vec<_> = batch.iter().map(|key| key.name(Place::Dead)).collect();
-            let values = store.get_many(&names)?;
-            let mut back = Vec::with_capacity(batch.len());
-            let mut gone = Vec::with_capacity(batch.len());
-            for ((key, name), value) in batch.iter().zip(names).zip(values) {
-                // What cannot be read cannot be sent either: it stays.
-                let Some(Ok(record)) = value.map(|v| Record::decode(&v)) else {
-                    continue;
-                };
-                let fresh = Record {
-                    moves: record.moves + 1,
-                    tries: 0,
-                    charged: 0,
-                    first_failure_ns: 0,
-                    not_before_ns: 0,
-                    delivered_mark: 0,
-                    last_failure: String::new(),
-                    ..record
-                };
-                back.push((key.name(Place::Waiting), fresh.encode()));
-                gone.push(name);
-            }
-            store.set_many(&back)?;
-            store.delete_many(&gone)?;
-            moved += gone.len() as u32;
+    let mut held = take_lease(store, random, now)?;
+    let moved = put_back(store, &wanted);
+    held.control.refusals = 0;
+    let_lease_go(held, store, random)?;
+    Ok(moved?)
+}
+
+fn put_back(store: &mut dyn Store, wanted: &[u64]) -> Result<u32, StoreError> {
+    let [_, mut keys] = events(store)?;
+    keys.retain(|key| wanted.is_empty() || wanted.contains(&key.interaction));
+    // An interaction at a time: a crash in between leaves each whole, in one
+    // place or the other.
+    sort(&mut keys, by_interaction);
+    let mut moved = 0;
+    for batch in keys.chunks(MOVE_BATCH) {
+        let names = names(batch, Place::Dead);
+        let values = store.get_many(&names)?;
+        let mut back = Vec::with_capacity(batch.len());
+        let mut gone = Vec::with_capacity(batch.len());
+        for ((key, name), value) in batch.iter().zip(names).zip(values) {
+            // What cannot be read cannot be sent either: it stays.
+            let Some(Ok(record)) = value.map(|v| Record::decode(&v)) else {
+                continue;
+            };
+            let fresh = Record {
+                moves: record.moves + 1,
+                tries: 0,
+                charged: 0,
+                first_failure_ns: 0,
+                not_before_ns: 0,
+                delivered_mark: 0,
+                last_failure: String::new(),
+                ..record
+            };
+            back.push((key.name(Place::Waiting), fresh.encode()));
+            gone.push(name);
         }
-        control.refusals = 0;
-        Ok(moved)
-    })
+        store.set_many(&back)?;
+        store.delete_many(&gone)?;
+        moved += gone.len() as u32;
+    }
+    Ok(moved)
 }
 
 /// Deletes the events that `filter` names, by whole interactions, and returns
@@ -300,27 +324,39 @@ pub fn purge(
         now.wall_ns
             .saturating_sub(u64::try_from(age.as_nanos()).unwrap_or(u64::MAX))
     });
-    with_lease(store, random, now, |store, control| {
-        let mut interactions: BTreeMap<u64, Vec<(Place, EventKey)>> = BTreeMap::new();
-        for (place, key) in events(store)? {
-            if !filter.dead_letters || place == Place::Dead {
-                interactions
-                    .entry(key.interaction)
-                    .or_default()
-                    .push((place, key));
-            }
+    let mut held = take_lease(store, random, now)?;
+    let purged = purge_events(
+        store,
+        &mut held.control,
+        filter.dead_letters,
+        wanted,
+        newest_allowed,
+    );
+    let_lease_go(held, store, random)?;
+    Ok(purged?)
+}
+
+/// `wanted`: only this interaction; `newest_allowed`: only what is no newer.
+fn purge_events(
+    store: &mut dyn Store,
+    control: &mut Control,
+    dead_letters: bool,
+    wanted: Option<u64>,
+    newest_allowed: Option<u64>,
+) -> Result<u32, StoreError> {
+    let [waiting, dead] = events(store)?;
+    let mut doomed = both(if dead_letters { &[] } else { &waiting }, &dead);
+    let mut kept = Vec::new();
+    for events in doomed.chunk_by(|(_, a), (_, b)| a.interaction == b.interaction) {
+        let interaction = events[0].1.interaction;
+        let newest = events.iter().map(|(_, key)| key.ns).max().unwrap_or(0);
+        if wanted.is_some_and(|w| w != interaction) || newest_allowed.is_some_and(|a| newest > a) {
+            kept.push(interaction);
         }
-        let mut doomed = Vec::new();
-        for (interaction, events) in interactions {
-            let newest = events.iter().map(|(_, key)| key.ns).max().unwrap_or(0);
-            if wanted.is_none_or(|w| w == interaction) && newest_allowed.is_none_or(|a| newest <= a)
-            {
-                doomed.extend(events);
-            }
-        }
-        delete(store, control, &doomed)?;
-        Ok(doomed.len() as u32)
-    })
+    }
+    doomed.retain(|(_, key)| kept.binary_search(&key.interaction).is_err());
+    delete(store, control, &doomed)?;
+    Ok(doomed.len() as u32)
 }
 
 /// Drops the oldest interactions to make room for `want` events and bytes;
@@ -331,41 +367,64 @@ pub fn drop_oldest(
     now: Now,
     want: (u64, u64),
 ) -> Result<bool, StoreError> {
-    let dropped = with_lease(store, random, now, |store, control| {
-        let all = events(store)?;
-        let mut interactions: BTreeMap<u64, Vec<(Place, EventKey)>> = BTreeMap::new();
-        for (place, key) in &all {
-            interactions
-                .entry(key.interaction)
-                .or_default()
-                .push((*place, *key));
+    let mut held = match take_lease(store, random, now) {
+        Ok(held) => held,
+        Err(AdminError::Busy { .. }) => return Ok(false),
+        Err(AdminError::Store(e)) => return Err(e),
+    };
+    held.control.listed_ns = now.wall_ns;
+    let dropped = drop_events(store, &mut held.control, want);
+    let_lease_go(held, store, random)?;
+    dropped?;
+    Ok(true)
+}
+
+fn drop_events(
+    store: &mut dyn Store,
+    control: &mut Control,
+    want: (u64, u64),
+) -> Result<(), StoreError> {
+    let [waiting, dead] = events(store)?;
+    (control.waiting, control.waiting_bytes) = (waiting.len() as u64, bytes(&waiting));
+    (control.dead, control.dead_bytes) = (dead.len() as u64, bytes(&dead));
+    let all = both(&waiting, &dead);
+    // Whole interactions, the one with the oldest event first.
+    let mut oldest: Vec<_> = all
+        .chunk_by(|(_, a), (_, b)| a.interaction == b.interaction)
+        .filter_map(|events| {
+            events
+                .iter()
+                .map(|(_, key)| (key.ns, key.interaction))
+                .min()
+        })
+        .collect();
+    sort(&mut oldest, |a, b| a < b);
+    let (mut doomed, mut freed) = (Vec::new(), 0);
+    for (_, interaction) in oldest {
+        if doomed.len() as u64 >= want.0 && freed >= want.1 {
+            break;
         }
-        let (mut doomed, mut bytes) = (Vec::new(), 0);
-        for (_, oldest) in &all {
-            if doomed.len() as u64 >= want.0 && bytes >= want.1 {
-                break;
-            }
-            for (place, key) in interactions.remove(&oldest.interaction).unwrap_or_default() {
-                bytes += u64::from(key.size);
-                doomed.push((place, key));
-            }
+        let from = all.partition_point(|(_, key)| key.interaction < interaction);
+        let events = all[from..]
+            .iter()
+            .take_while(|(_, key)| key.interaction == interaction);
+        for event in events {
+            freed += u64::from(event.1.size);
+            doomed.push(*event);
         }
-        control.listed_ns = now.wall_ns;
-        let sum = |p: Place| {
-            let of = all.iter().filter(|(place, _)| *place == p);
-            of.fold((0, 0), |(n, b), (_, key)| (n + 1, b + u64::from(key.size)))
-        };
-        (control.waiting, control.waiting_bytes) = sum(Place::Waiting);
-        (control.dead, control.dead_bytes) = sum(Place::Dead);
-        delete(store, control, &doomed)?;
-        control.dropped_total += doomed.len() as u64;
-        Ok(())
-    });
-    match dropped {
-        Ok(()) => Ok(true),
-        Err(AdminError::Busy { .. }) => Ok(false),
-        Err(AdminError::Store(e)) => Err(e),
     }
+    delete(store, control, &doomed)?;
+    control.dropped_total += doomed.len() as u64;
+    Ok(())
+}
+
+/// All events of both places, by interaction.
+fn both(waiting: &[EventKey], dead: &[EventKey]) -> Vec<(Place, EventKey)> {
+    let waiting = waiting.iter().map(|key| (Place::Waiting, *key));
+    let dead = dead.iter().map(|key| (Place::Dead, *key));
+    let mut all: Vec<_> = waiting.chain(dead).collect();
+    sort(&mut all, |(_, a), (_, b)| by_interaction(a, b));
+    all
 }
 
 fn delete(

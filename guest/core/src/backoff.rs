@@ -2,7 +2,6 @@
 
 use crate::store::Random;
 use core::time::Duration;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The longest backoff.
 pub const CAP: Duration = Duration::from_secs(30);
@@ -25,17 +24,78 @@ pub fn retry_after(value: &str, wall_ns: u64) -> Option<Duration> {
         let seconds = value.parse().unwrap_or(u64::MAX);
         return Some(Duration::from_secs(seconds).min(RETRY_AFTER_CAP));
     }
-    let date: SystemTime = httpdate::parse_http_date(value).ok()?;
-    let date = date.duration_since(UNIX_EPOCH).ok()?;
-    Some(
-        date.saturating_sub(Duration::from_nanos(wall_ns))
-            .min(RETRY_AFTER_CAP),
-    )
+    let date_ns = http_date(value)?.saturating_mul(1_000_000_000);
+    Some(Duration::from_nanos(date_ns.saturating_sub(wall_ns)).min(RETRY_AFTER_CAP))
+}
+
+/// Reads a date of HTTP (RFC 9110 §5.6.7) in any of its three forms: seconds
+/// since 1970-01-01 UTC. The name of the weekday is not checked.
+// A library for it would be 4 % of the component.
+#[must_use]
+pub fn http_date(text: &str) -> Option<u64> {
+    // `Sun, 06 Nov 1994 08:49:37 GMT`, `Sunday, 06-Nov-94 08:49:37 GMT`,
+    // `Sun Nov  6 08:49:37 1994`
+    let mut words = text
+        .split([' ', '-', ','])
+        .filter(|word| !word.is_empty())
+        .skip(1);
+    let (first, second) = (words.next()?, words.next()?);
+    let (day, month, year, time);
+    if first.starts_with(|c: char| c.is_ascii_digit()) {
+        (day, month) = (number(first)?, second);
+        let written = words.next()?;
+        let short = written.len() == 2;
+        year = number(written)?
+            + if !short {
+                0
+            } else if number(written)? < 70 {
+                2000
+            } else {
+                1900
+            };
+        time = words.next()?;
+        if words.next() != Some("GMT") {
+            return None;
+        }
+    } else {
+        (month, day) = (first, number(second)?);
+        time = words.next()?;
+        year = number(words.next()?)?;
+    }
+    let months = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    let month = months
+        .find(month)
+        .filter(|at| at % 3 == 0 && month.len() == 3)? as u64
+        / 3;
+    let mut parts = time.split(':');
+    let (h, m, s) = (
+        number(parts.next()?)?,
+        number(parts.next()?)?,
+        number(parts.next()?)?,
+    );
+    let in_range = (1970..=9999).contains(&year) && (1..=31).contains(&day);
+    if !in_range || h > 23 || m > 59 || s > 60 || parts.next().is_some() || words.next().is_some() {
+        return None;
+    }
+    // Days of a year that begins in March, so that the leap day is its last.
+    let (march_year, march_month) = (year - u64::from(month < 2), (month + 10) % 12);
+    let days = 365 * march_year + march_year / 4 - march_year / 100
+        + march_year / 400
+        + (153 * march_month + 2) / 5
+        + day
+        - 719_469;
+    Some(days * 86_400 + h * 3600 + m * 60 + s)
+}
+
+fn number(text: &str) -> Option<u64> {
+    let digits = text.len() <= 4 && text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|_| digits)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::UNIX_EPOCH;
 
     struct Fixed(u8);
     impl Random for Fixed {
@@ -78,6 +138,27 @@ mod tests {
                 seconds.map(Duration::from_secs),
                 "{value:?}"
             );
+        }
+    }
+
+    #[test]
+    fn dates_of_four_centuries_are_read_as_a_library_reads_them() {
+        for day in 0..146_097 {
+            let at = UNIX_EPOCH + Duration::from_secs(day * 86_400 + day % 86_400);
+            let text = httpdate::fmt_http_date(at);
+            let expected = at.duration_since(UNIX_EPOCH).unwrap().as_secs();
+            assert_eq!(http_date(&text), Some(expected), "{text}");
+        }
+        for bad in [
+            "Sun, 06 Nov 1994 08:49:37",
+            "Sun, 00 Nov 1994 08:49:37 GMT",
+            "Sun, 06 ovD 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 24:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49 GMT",
+            "Sun, 06 Nov 1994 08:49:37 GMT x",
+            "06 Nov 1994",
+        ] {
+            assert_eq!(http_date(bad), None, "{bad}");
         }
     }
 }

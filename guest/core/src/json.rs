@@ -6,6 +6,7 @@
 //! refused. Looser than most parsers in one thing: an integer may have any
 //! number of digits, since Python writes them.
 
+use crate::sort::sort;
 use core::hash::Hasher;
 use siphasher::sip::SipHasher13;
 use thiserror::Error;
@@ -78,7 +79,7 @@ pub fn check_object(text: &str) -> Result<&str, JsonError> {
     let end = scan.at;
     scan.space();
     match scan.peek() {
-        None => Ok(&text[start..end]),
+        None => Ok(text.get(start..end).unwrap_or_default()),
         Some(_) => Err(scan.expected("the end of the text")),
     }
 }
@@ -189,7 +190,7 @@ impl Scan<'_> {
     /// Two keys are the same when their hashes are: 64 bits, so never by accident.
     fn close(&mut self, first: usize) -> Result<(), JsonError> {
         let keys = &mut self.keys[first..];
-        keys.sort_unstable();
+        sort(keys, |a, b| a < b);
         let twice = keys.windows(2).find(|w| w[0].0 == w[1].0).map(|w| w[1].1);
         self.keys.truncate(first);
         match twice {

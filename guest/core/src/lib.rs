@@ -22,6 +22,7 @@ pub mod event;
 pub mod json;
 pub mod outbox;
 pub mod settings;
+mod sort;
 pub mod store;
 pub mod throttle;
 

@@ -157,6 +157,12 @@ impl EventKey {
     }
 }
 
+/// The keys in the store of several events.
+#[must_use]
+pub fn names(keys: &[EventKey], place: Place) -> Vec<String> {
+    keys.iter().map(|key| key.name(place)).collect()
+}
+
 fn hex(text: &str, len: core::ops::RangeInclusive<usize>) -> Option<u64> {
     if !len.contains(&text.len()) {
         return None;
@@ -309,7 +315,7 @@ impl Record {
 
 /// The first bytes of `text`, at most `max` and whole characters.
 pub(crate) fn cut(text: &str, max: usize) -> &str {
-    &text[..text.floor_char_boundary(max)]
+    text.get(..text.floor_char_boundary(max)).unwrap_or(text)
 }
 
 /// Takes values off the front of a buffer; none when it is too short.

@@ -49,9 +49,9 @@ impl Throttle {
     }
 
     /// Replaces the log of past sends by what another instance wrote down.
-    pub fn load(&mut self, mut log: Vec<Moment>) {
-        log.sort_unstable();
-        self.settled = log.into();
+    pub fn load(&mut self, log: impl Iterator<Item = Moment>) {
+        self.settled.clear();
+        log.for_each(|at| self.settle(at));
         self.reserved = 0;
     }
 
@@ -82,12 +82,12 @@ impl Throttle {
     }
 
     fn settle(&mut self, at: Moment) {
-        let place = self
-            .settled
-            .iter()
-            .rposition(|t| *t <= at)
-            .map_or(0, |i| i + 1);
-        self.settled.insert(place, at);
+        self.settled.push_back(at);
+        let mut place = self.settled.len() - 1;
+        while place > 0 && self.settled[place - 1] > at {
+            self.settled.swap(place - 1, place);
+            place -= 1;
+        }
     }
 
     /// Permits that are free at `now`, beyond those reserved.
@@ -146,8 +146,8 @@ impl Throttle {
     /// The send `token` was answered, or failed.
     pub fn answered(&mut self, token: u64, now: Moment) {
         self.prune(now);
-        if let Some(i) = self.open.iter().position(|(t, _)| *t == token) {
-            self.open.remove(i);
+        if self.open.iter().any(|(t, _)| *t == token) {
+            self.open.retain(|(t, _)| *t != token);
             self.settle(now);
         }
     }

@@ -26,13 +26,14 @@ pub use verdict::Answer;
 
 use crate::backoff;
 use crate::control::{Held, LEASE, Mode, RENEWAL, nanos};
-use crate::outbox::{EventKey, Place, Record};
+use crate::outbox::{EventKey, Place, Record, names};
 use crate::settings::Settings;
+use crate::sort::sort;
 use crate::store::{Now, Random, Store, StoreError};
 use crate::throttle::{Moment, Throttle};
 use core::time::Duration;
 use queue::Queue;
-use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Records read ahead at once.
 const READ_AHEAD: usize = 64;
@@ -110,7 +111,7 @@ pub enum Note {
 #[derive(Debug)]
 struct Flight {
     key: EventKey,
-    record: Record,
+    record: Box<Record>,
     /// Whether it was given all of `request_timeout`.
     in_full: bool,
 }
@@ -134,7 +135,7 @@ struct Session {
     end: Moment,
     /// Whether a listing might bring something new.
     stale: bool,
-    flights: BTreeMap<u64, Flight>,
+    flights: Vec<(u64, Flight)>,
     answers: Vec<(u64, Answer, Moment)>,
     halt: Option<Halt>,
     done: Delivery,
@@ -154,13 +155,13 @@ struct Carry {
 /// Gets events out. See the [module](self).
 #[derive(Debug)]
 pub struct Drainer {
-    settings: Settings,
+    settings: Arc<Settings>,
     holder: String,
     token: u64,
     throttle: Throttle,
     carry: Carry,
     /// Delivered, but the store failed to delete them: never to be sent again.
-    undeleted: BTreeSet<EventKey>,
+    undeleted: Vec<EventKey>,
     session: Option<Session>,
     notes: Vec<Note>,
 }
@@ -172,19 +173,19 @@ fn moment(now: Now) -> Moment {
 /// The moment that a wall clock reading stands for; later ones are pulled back
 /// to `latest` from now.
 fn from_wall(wall_ns: u64, now: Now, latest: Duration) -> Moment {
-    let ahead = i128::from(wall_ns) - i128::from(now.wall_ns);
-    let ahead = ahead.clamp(i128::from(Moment::MIN / 4), latest.as_nanos() as i128);
-    moment(now) + ahead as Moment
+    // Nanoseconds since 1970 fit in 63 bits until the year 2262.
+    let ahead = wall_ns.wrapping_sub(now.wall_ns) as i64;
+    moment(now).saturating_add(ahead.min(nanos(latest)))
 }
 
 fn to_wall(at: Moment, now: Now) -> u64 {
-    let wall = i128::from(now.wall_ns) + i128::from(at) - i128::from(now.mono_ns);
-    u64::try_from(wall.max(0)).unwrap_or(u64::MAX)
+    now.wall_ns
+        .saturating_add_signed(at.saturating_sub(moment(now)))
 }
 
 impl Drainer {
     /// A drainer that goes by `settings`.
-    pub fn new(settings: Settings, random: &mut dyn Random) -> Self {
+    pub fn new(settings: Arc<Settings>, random: &mut dyn Random) -> Self {
         let mut b = [0; 4];
         random.fill(&mut b);
         let id = u32::from_le_bytes(b);
@@ -200,7 +201,7 @@ impl Drainer {
                 queue: Queue::default(),
                 relist_at: None,
             },
-            undeleted: BTreeSet::new(),
+            undeleted: Vec::new(),
             session: None,
             notes: Vec::new(),
         }
@@ -256,8 +257,7 @@ impl Drainer {
             let window = self.settings.rate_period;
             let reserved = core::iter::repeat_n(control.reserved_until, control.reserved as usize);
             let log = control.log.iter().copied().chain(reserved);
-            self.throttle
-                .load(log.map(|at| from_wall(at, now, window)).collect());
+            self.throttle.load(log.map(|at| from_wall(at, now, window)));
         }
         let at = moment(now);
         let mut wait = control.held_for(now);
@@ -289,7 +289,7 @@ impl Drainer {
             last_send: at + nanos(sending),
             end: at + nanos(budget),
             stale: true,
-            flights: BTreeMap::new(),
+            flights: Vec::new(),
             answers: Vec::new(),
             halt: None,
             done: Delivery::default(),
@@ -436,11 +436,11 @@ impl Drainer {
             return Ok(Advance::Again);
         }
 
-        if probing || !self.carry.queue.first_is_read() {
+        if self.carry.queue.window_is_empty() {
             self.read_ahead(store, now)?;
         }
         let taken = if probing {
-            self.carry.queue.take_least_tried(READ_AHEAD)
+            self.carry.queue.take_least_tried()
         } else {
             self.carry.queue.take_oldest()
         };
@@ -450,7 +450,7 @@ impl Drainer {
         Ok(Advance::Send(self.launch(key, record, now)))
     }
 
-    fn launch(&mut self, key: EventKey, record: Record, now: Now) -> Outgoing {
+    fn launch(&mut self, key: EventKey, record: Box<Record>, now: Now) -> Outgoing {
         let at = moment(now);
         self.token += 1;
         self.throttle.send(self.token, at);
@@ -469,14 +469,14 @@ impl Drainer {
             if record.tries > 0 {
                 session.held.control.resent_total += 1;
             }
-            session.flights.insert(
+            session.flights.push((
                 self.token,
                 Flight {
                     key,
                     record,
                     in_full,
                 },
-            );
+            ));
         }
         Outgoing {
             deadline_mono_ns: deadline.max(0) as u64,
@@ -490,7 +490,7 @@ impl Drainer {
         if keys.is_empty() {
             return Ok(());
         }
-        let names: Vec<_> = keys.iter().map(|k| k.name(Place::Waiting)).collect();
+        let names = names(&keys, Place::Waiting);
         let values = store.get_many(&names)?;
         for (key, value) in keys.into_iter().zip(values) {
             let Some(value) = value else {
@@ -504,7 +504,7 @@ impl Drainer {
                     if not_before > moment(now) {
                         self.carry.queue.sleep(key, not_before);
                     } else {
-                        self.carry.queue.read(key, record);
+                        self.carry.queue.read(key, Box::new(record));
                     }
                 }
                 Err(why) => self.set_aside_unread(store, key, &value, &why.to_string())?,
@@ -546,22 +546,22 @@ impl Drainer {
         (control.waiting, control.waiting_bytes) = (waiting.len() as u64, bytes(&waiting));
         self.carry.listed_at = moment(now);
         self.carry.relist_at = late.map(|ns| from_wall(ns, now, LISTING_LIFE) + 1);
-        self.carry.queue.relist(waiting);
 
         // What comes after a dead letter of its interaction follows it.
-        let graves: BTreeSet<u64> = dead.iter().map(|k| k.interaction).collect();
-        for interaction in graves {
-            if !self.in_flight(interaction) {
-                let followers = self.carry.queue.remove_lane(interaction);
-                self.bury(store, &followers, None)?;
+        let taken: Vec<_> = session.flights.iter().map(|(_, f)| f.key).collect();
+        let mut graves: Vec<_> = dead.iter().map(|k| k.interaction).collect();
+        sort(&mut graves, |a, b| a < b);
+        let mut followers = Vec::new();
+        waiting.retain(|k| {
+            let follows = graves.binary_search(&k.interaction).is_ok()
+                && taken.iter().all(|t| t.interaction != k.interaction);
+            if follows {
+                followers.push(*k);
             }
-        }
-        Ok(())
-    }
-
-    fn in_flight(&self, interaction: u64) -> bool {
-        let flights = self.session.as_ref().map(|s| s.flights.values());
-        flights.is_some_and(|mut f| f.any(|f| f.key.interaction == interaction))
+            !follows
+        });
+        self.carry.queue.relist(waiting, &taken);
+        self.bury(store, &followers, None)
     }
 
     /// Writes the control record and renews the lease; halts when it is lost.

@@ -4,10 +4,10 @@ use super::verdict::{self, Answer, Verdict};
 use super::{Drainer, Flight, Halt, Note, moment};
 use crate::backoff;
 use crate::control::{BREAKER_FAILURES, Mode, REFUSALS, nanos};
-use crate::outbox::{EventKey, Place, Record};
+use crate::outbox::{EventKey, Place, Record, names};
+use crate::sort::sort;
 use crate::store::{Now, Random, Store, StoreError};
 use core::time::Duration;
-use std::collections::BTreeMap;
 
 /// Records moved at once.
 const MOVE_BATCH: usize = 64;
@@ -30,7 +30,11 @@ impl Drainer {
         let (mut delivered, mut kept, mut buried) = (Vec::new(), Vec::new(), Vec::new());
         for (token, answer, at) in answers {
             self.throttle.answered(token, at);
-            let flight = self.session.as_mut().and_then(|s| s.flights.remove(&token));
+            let flights = self.session.as_mut().map(|s| &mut s.flights);
+            let flight = flights.and_then(|flights| {
+                let at = flights.iter().position(|(t, _)| *t == token)?;
+                Some(flights.swap_remove(at).1)
+            });
             let Some(flight) = flight else { continue };
             match verdict::judge(&answer) {
                 Verdict::Delivered => {
@@ -60,11 +64,11 @@ impl Drainer {
         &mut self,
         store: &mut dyn Store,
         delivered: Vec<EventKey>,
-        kept: Vec<(EventKey, Record)>,
-        buried: Vec<(EventKey, Record)>,
+        kept: Vec<(EventKey, Box<Record>)>,
+        buried: Vec<(EventKey, Box<Record>)>,
     ) -> Result<(), StoreError> {
         if !delivered.is_empty() {
-            let names: Vec<_> = delivered.iter().map(|k| k.name(Place::Waiting)).collect();
+            let names = names(&delivered, Place::Waiting);
             if let Err(e) = store.delete_many(&names) {
                 self.undeleted.extend(delivered);
                 return Err(e);
@@ -83,7 +87,7 @@ impl Drainer {
             store.set_many(&pairs)?;
         }
         for (key, record) in buried {
-            let lane = self.carry.queue.remove_lane(key.interaction);
+            let lane = self.carry.queue.take_lane(key);
             self.bury(store, &lane, Some((key, record)))?;
         }
         Ok(())
@@ -109,7 +113,7 @@ impl Drainer {
     }
 
     /// The delivery's own time was over before the request's: nobody's fault.
-    fn abandoned(&mut self, flight: Flight, now: Now) -> (EventKey, Record) {
+    fn abandoned(&mut self, flight: Flight, now: Now) -> (EventKey, Box<Record>) {
         let Flight {
             key, mut record, ..
         } = flight;
@@ -190,7 +194,7 @@ impl Drainer {
             && Duration::from_nanos(age) >= self.settings.dead_letter_after
         {
             self.notes.push(Note::Warn(format!(
-                "an event of interaction {:?} became a dead letter after {} tries: {}",
+                "an event of interaction {} became a dead letter after {} tries: {}",
                 record.interaction_id, record.tries, record.last_failure
             )));
             return Failed::Dead(key, record);
@@ -213,7 +217,7 @@ impl Drainer {
         answer: &Answer,
         reason: &str,
         now: Now,
-    ) -> (EventKey, Record) {
+    ) -> (EventKey, Box<Record>) {
         let Flight {
             key, mut record, ..
         } = flight;
@@ -267,7 +271,7 @@ impl Drainer {
             }
         }
         self.notes.push(Note::Warn(format!(
-            "an event of interaction {:?} was refused and became a dead letter: {}",
+            "an event of interaction {} was refused and became a dead letter: {}",
             record.interaction_id, record.last_failure
         )));
         Failed::Dead(key, record)
@@ -279,7 +283,7 @@ impl Drainer {
         &mut self,
         store: &mut dyn Store,
         keys: &[EventKey],
-        cause: Option<(EventKey, Record)>,
+        cause: Option<(EventKey, Box<Record>)>,
     ) -> Result<(), StoreError> {
         let mut keys = keys.to_vec();
         if let Some((key, _)) = &cause
@@ -288,13 +292,13 @@ impl Drainer {
             keys.insert(0, *key);
         }
         for batch in keys.chunks(MOVE_BATCH) {
-            let names: Vec<_> = batch.iter().map(|k| k.name(Place::Waiting)).collect();
+            let names = names(batch, Place::Waiting);
             let values = store.get_many(&names)?;
             let mut graves = Vec::with_capacity(batch.len());
             let mut bytes = 0;
             for (key, value) in batch.iter().zip(values) {
                 let record = match (&cause, value) {
-                    (Some((k, record)), Some(_)) if k == key => Some(record.clone()),
+                    (Some((k, record)), Some(_)) if k == key => Some((**record).clone()),
                     (_, Some(value)) => match Record::decode(&value) {
                         Ok(mut record) => {
                             record.last_failure =
@@ -340,10 +344,9 @@ impl Drainer {
         )));
         store.set(&key.name(Place::Dead), value)?;
         store.delete_many(&[key.name(Place::Waiting)])?;
-        self.carry.queue.remove(key);
         self.count_dead(1, key.size.into());
-        let lane = self.carry.queue.remove_lane(key.interaction);
-        self.bury(store, &lane, None)
+        let lane = self.carry.queue.take_lane(key);
+        self.bury(store, &lane[1..], None)
     }
 
     fn count_dead(&mut self, events: u64, bytes: u64) {
@@ -368,39 +371,42 @@ impl Drainer {
         if dead.is_empty() {
             return Ok(());
         }
-        dead.sort_unstable();
+        sort(dead, |a, b| a < b);
         let both: Vec<_> = waiting
             .iter()
             .filter(|k| dead.binary_search(k).is_ok())
             .copied()
             .collect();
-        let mut losers = BTreeMap::new();
+        let mut losers = Vec::new();
         for key in both {
             let names = [key.name(Place::Waiting), key.name(Place::Dead)];
             let values = store.get_many(&names)?;
             let moves = |v: &Option<Vec<u8>>| {
-                v.as_ref()
-                    .map(|v| Record::decode(v).map_or(0, |record| record.moves))
+                let moves = |v| Record::decode(v).map_or(0, |record| record.moves);
+                v.as_deref().map(moves)
             };
             // Equal only when neither can be read: then it is a dead letter.
-            let loser = if moves(&values[0]) > moves(&values[1]) {
-                Place::Dead
-            } else {
-                Place::Waiting
-            };
-            losers.insert(key, loser);
+            let dead_loses = moves(&values[0]) > moves(&values[1]);
+            losers.push((
+                key,
+                if dead_loses {
+                    Place::Dead
+                } else {
+                    Place::Waiting
+                },
+            ));
         }
         if !losers.is_empty() {
             let names: Vec<_> = losers.iter().map(|(key, place)| key.name(*place)).collect();
             store.delete_many(&names)?;
-            waiting.retain(|k| losers.get(k) != Some(&Place::Waiting));
-            dead.retain(|k| losers.get(k) != Some(&Place::Dead));
+            waiting.retain(|k| !losers.contains(&(*k, Place::Waiting)));
+            dead.retain(|k| !losers.contains(&(*k, Place::Dead)));
         }
         Ok(())
     }
 }
 
 enum Failed {
-    Kept(EventKey, Record),
-    Dead(EventKey, Record),
+    Kept(EventKey, Box<Record>),
+    Dead(EventKey, Box<Record>),
 }

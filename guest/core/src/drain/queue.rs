@@ -1,228 +1,222 @@
 //! The waiting events as the drainer knows them: one lane per interaction, in
 //! order; lanes side by side.
+//!
+//! A lane is in exactly one of four places: among the ready ones, asleep until
+//! some moment, in the window (its first record is read), or with the owner,
+//! who took its first event to send it and gives the lane back with
+//! [`sleep`](Queue::sleep), [`remove`](Queue::remove) or
+//! [`take_lane`](Queue::take_lane).
 
 use crate::outbox::{EventKey, Record, Stage};
+use crate::sort::sort;
 use crate::throttle::Moment;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use core::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 
-#[derive(Debug)]
+/// Events `next..end` of the listing.
+#[derive(Debug, Clone, Copy)]
 struct Lane {
-    events: VecDeque<EventKey>,
-    /// The record of the first event, once read.
-    record: Option<Box<Record>>,
-    state: State,
+    next: usize,
+    end: usize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Ready,
-    Asleep(Moment),
-    InFlight,
-}
+/// Lanes by something to order them by, smallest first.
+type Heap = BinaryHeap<Reverse<(u64, usize)>>;
 
 /// All lanes.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    lanes: BTreeMap<u64, Lane>,
-    /// Lanes that may send: age of the first event, lane.
-    ready: BTreeSet<(u64, u64)>,
-    /// Lanes that wait: until when, lane.
-    asleep: BTreeSet<(Moment, u64)>,
+    /// The listing, an interaction after the other.
+    keys: Vec<EventKey>,
+    lanes: Vec<Lane>,
+    /// Lanes that have events left.
+    open: usize,
+    /// By the age of their first events.
+    ready: Heap,
+    /// By the moment they wake.
+    asleep: Heap,
+    /// The ready lanes that come next, with the records of their first events.
+    window: VecDeque<(usize, Box<Record>)>,
+}
+
+/// Orders moments, which may be negative, as unsigned numbers.
+fn order(at: Moment) -> u64 {
+    (at as u64) ^ (1 << 63)
+}
+
+fn moment(order: u64) -> Moment {
+    (order ^ (1 << 63)) as Moment
 }
 
 impl Queue {
-    /// Takes over a listing; keeps what is known of lanes whose first event is the same.
-    pub fn relist(&mut self, mut keys: Vec<EventKey>) {
-        let mut old = core::mem::take(self);
-        keys.sort_unstable();
-        for key in keys {
-            let lane = self.lanes.entry(key.interaction).or_insert_with(|| Lane {
-                events: VecDeque::new(),
-                record: None,
-                state: State::Ready,
-            });
-            lane.events.push_back(key);
+    /// Takes over a listing. The lanes of `taken`, which are being sent, stay
+    /// with the owner; how long other lanes sleep is kept.
+    pub fn relist(&mut self, mut keys: Vec<EventKey>, taken: &[EventKey]) {
+        let old = core::mem::take(self);
+        // The start goes first, whatever the clocks of its writers said.
+        sort(&mut keys, |a, b| {
+            let rank = |k: &EventKey| (k.interaction, k.stage != Stage::Start, k.ns, k.random);
+            rank(a) < rank(b)
+        });
+        self.keys = keys;
+        let mut next = 0;
+        while let Some(first) = self.keys.get(next) {
+            let interaction = first.interaction;
+            let rest = self.keys[next..].iter();
+            let end = next + rest.take_while(|k| k.interaction == interaction).count();
+            self.lanes.push(Lane { next, end });
+            next = end;
         }
-        for (hash, lane) in &mut self.lanes {
-            start_first(&mut lane.events);
-            if let Some(known) = old.lanes.remove(hash) {
-                if known.state == State::InFlight {
-                    lane.state = State::InFlight;
-                } else if known.events.front() == lane.events.front() {
-                    lane.state = known.state;
-                    lane.record = known.record;
+        self.open = self.lanes.len();
+        let mut asleep = vec![0; self.lanes.len()];
+        for Reverse((until, lane)) in old.asleep {
+            let first = old.keys[old.lanes[lane].next];
+            if let Some(lane) = self.lane(&first)
+                && self.keys[self.lanes[lane].next] == first
+            {
+                asleep[lane] = until;
+            }
+        }
+        for (lane, until) in asleep.into_iter().enumerate() {
+            let Lane { next, end } = self.lanes[lane];
+            let interaction = self.keys[next].interaction;
+            if let Some(sent) = taken.iter().find(|k| k.interaction == interaction) {
+                // What is being sent is first, even if an earlier one turned up meanwhile.
+                if let Some(at) = self.keys[next..end].iter().position(|k| k == sent) {
+                    self.keys[next..=next + at].rotate_right(1);
+                    continue;
                 }
             }
-            match lane.state {
-                State::Ready => drop(self.ready.insert((lane.events[0].ns, *hash))),
-                State::Asleep(until) => drop(self.asleep.insert((until, *hash))),
-                State::InFlight => {}
-            }
-        }
-        // A lane in flight whose event the listing no longer has is still in flight.
-        for (hash, lane) in old.lanes {
-            if lane.state == State::InFlight {
-                self.lanes.insert(
-                    hash,
-                    Lane {
-                        events: VecDeque::new(),
-                        ..lane
-                    },
-                );
+            match until {
+                0 => self.make_ready(lane),
+                _ => self.asleep.push(Reverse((until, lane))),
             }
         }
     }
 
+    /// The lane of the interaction of `key`.
+    fn lane(&self, key: &EventKey) -> Option<usize> {
+        let interaction = |lane: &Lane| self.keys[lane.next.min(lane.end - 1)].interaction;
+        self.lanes
+            .binary_search_by_key(&key.interaction, interaction)
+            .ok()
+    }
+
+    /// Whether nothing is left, not even with the owner.
     pub fn is_empty(&self) -> bool {
-        self.lanes.is_empty()
+        self.open == 0
     }
 
+    /// Lanes that may send.
     pub fn ready(&self) -> usize {
-        self.ready.len()
+        self.ready.len() + self.window.len()
     }
 
     /// When the next sleeping lane wakes.
     pub fn next_wake(&self) -> Option<Moment> {
-        self.asleep.first().map(|(until, _)| *until)
+        self.asleep.peek().map(|Reverse((until, _))| moment(*until))
     }
 
     /// Readies the lanes whose time has come.
     pub fn wake(&mut self, now: Moment) {
-        while let Some(&(until, hash)) = self.asleep.first()
-            && until <= now
-        {
-            self.asleep.pop_first();
-            self.set(hash, State::Ready);
+        while self.next_wake().is_some_and(|until| until <= now) {
+            if let Some(Reverse((_, lane))) = self.asleep.pop() {
+                self.make_ready(lane);
+            }
         }
     }
 
-    /// Moves a lane from the sets of its old state to those of `state`.
-    fn set(&mut self, hash: u64, state: State) {
-        let Some(lane) = self.lanes.get_mut(&hash) else {
-            return;
-        };
-        if let Some(first) = lane.events.front() {
-            match lane.state {
-                State::Ready => drop(self.ready.remove(&(first.ns, hash))),
-                State::Asleep(until) => drop(self.asleep.remove(&(until, hash))),
-                State::InFlight => {}
-            }
-            match state {
-                State::Ready => drop(self.ready.insert((first.ns, hash))),
-                State::Asleep(until) => drop(self.asleep.insert((until, hash))),
-                State::InFlight => {}
-            }
-        }
-        lane.state = state;
+    fn make_ready(&mut self, lane: usize) {
+        let first = self.keys[self.lanes[lane].next];
+        self.ready.push(Reverse((first.ns, lane)));
     }
 
-    /// The first events of the ready lanes whose records are not read yet,
-    /// oldest first: at most `count`, and `bytes` beyond the first.
-    pub fn unread(&self, count: usize, bytes: usize) -> Vec<EventKey> {
-        let mut left = bytes;
-        let firsts = self.ready.iter().take(count).filter_map(|(_, hash)| {
-            let lane = &self.lanes[hash];
-            lane.record.is_none().then(|| lane.events[0])
-        });
+    /// Takes the oldest ready lanes out, to read the records of their first
+    /// events: at most `count` and, beyond the first, `bytes` of bodies.
+    pub fn unread(&mut self, count: usize, bytes: usize) -> Vec<EventKey> {
         let mut keys = Vec::new();
-        for key in firsts {
-            let Some(rest) = left.checked_sub(key.size as usize) else {
-                if keys.is_empty() {
-                    keys.push(key);
-                }
-                break;
-            };
-            left = rest;
+        let mut left = bytes;
+        while keys.len() < count
+            && let Some(Reverse((_, lane))) = self.ready.peek()
+        {
+            let key = self.keys[self.lanes[*lane].next];
+            match left.checked_sub(key.size as usize) {
+                Some(rest) => left = rest,
+                None if keys.is_empty() => left = 0,
+                None => break,
+            }
+            self.ready.pop();
             keys.push(key);
         }
         keys
     }
 
-    /// Notes the record of the first event of a lane.
-    pub fn read(&mut self, key: EventKey, record: Record) {
-        if let Some(lane) = self.lanes.get_mut(&key.interaction)
-            && lane.events.front() == Some(&key)
-        {
-            lane.record = Some(Box::new(record));
+    /// Puts a lane into the window, with the record of its first event.
+    pub fn read(&mut self, key: EventKey, record: Box<Record>) {
+        if let Some(lane) = self.lane(&key) {
+            self.window.push_back((lane, record));
         }
     }
 
-    /// Whether the oldest ready lane is read.
-    pub fn first_is_read(&self) -> bool {
-        self.ready
-            .first()
-            .is_some_and(|(_, hash)| self.lanes[hash].record.is_some())
+    /// Whether no lane is in the window.
+    pub fn window_is_empty(&self) -> bool {
+        self.window.is_empty()
     }
 
-    /// Takes the oldest ready event whose record is read, to send it.
-    pub fn take_oldest(&mut self) -> Option<(EventKey, Record)> {
-        let hash = self
-            .ready
+    /// Takes the oldest event of the window.
+    pub fn take_oldest(&mut self) -> Option<(EventKey, Box<Record>)> {
+        let (lane, record) = self.window.pop_front()?;
+        Some((self.keys[self.lanes[lane].next], record))
+    }
+
+    /// Takes the event of the window that was tried least: a probe with an
+    /// event that is refused for its own sake would prove nothing.
+    pub fn take_least_tried(&mut self) -> Option<(EventKey, Box<Record>)> {
+        let tries = self
+            .window
             .iter()
-            .map(|(_, h)| *h)
-            .find(|h| self.lanes[h].record.is_some())?;
-        self.take(hash)
+            .enumerate()
+            .map(|(i, (_, record))| (record.tries, i));
+        let (_, least) = tries.min()?;
+        self.window.swap(0, least);
+        self.take_oldest()
     }
 
-    /// Takes the ready event that was tried least, among those read: a probe
-    /// with an event that is refused for its own sake would prove nothing.
-    pub fn take_least_tried(&mut self, among: usize) -> Option<(EventKey, Record)> {
-        let firsts = self.ready.iter().take(among);
-        let tried =
-            firsts.filter_map(|(ns, h)| Some((self.lanes[h].record.as_ref()?.tries, *ns, *h)));
-        let (_, _, hash) = tried.min()?;
-        self.take(hash)
-    }
-
-    fn take(&mut self, hash: u64) -> Option<(EventKey, Record)> {
-        self.set(hash, State::InFlight);
-        let lane = self.lanes.get_mut(&hash)?;
-        Some((*lane.events.front()?, *lane.record.take()?))
-    }
-
-    /// The lane of `key` may send again from `at` on.
+    /// The lane of `key`, whose first event it is, may send again from `at` on.
     pub fn sleep(&mut self, key: EventKey, at: Moment) {
-        if self
-            .lanes
-            .get(&key.interaction)
-            .is_some_and(|lane| lane.events.is_empty())
-        {
-            self.lanes.remove(&key.interaction); // purged while it was in flight
-        } else {
-            self.set(key.interaction, State::Asleep(at));
+        if let Some(lane) = self.lane_from_owner(&key) {
+            self.asleep.push(Reverse((order(at), lane)));
         }
     }
 
-    /// `key` has left the outbox.
+    /// `key`, the first event of its lane, has left the outbox.
     pub fn remove(&mut self, key: EventKey) {
-        self.set(key.interaction, State::InFlight); // out of both sets while it changes
-        let Some(lane) = self.lanes.get_mut(&key.interaction) else {
-            return;
-        };
-        lane.events.retain(|k| *k != key);
-        lane.record = None;
-        if lane.events.is_empty() {
-            self.lanes.remove(&key.interaction);
-        } else {
-            self.set(key.interaction, State::Ready);
+        if let Some(lane) = self.lane_from_owner(&key) {
+            self.lanes[lane].next += 1;
+            if self.lanes[lane].next == self.lanes[lane].end {
+                self.open -= 1;
+            } else {
+                self.make_ready(lane);
+            }
         }
     }
 
-    /// Takes a whole lane out.
-    pub fn remove_lane(&mut self, hash: u64) -> Vec<EventKey> {
-        self.set(hash, State::InFlight);
-        self.lanes
-            .remove(&hash)
-            .map_or_else(Vec::new, |lane| lane.events.into())
+    /// Takes the whole lane of `key`, its first event, out.
+    pub fn take_lane(&mut self, key: EventKey) -> Vec<EventKey> {
+        let Some(lane) = self.lane_from_owner(&key) else {
+            return vec![key];
+        };
+        let Lane { next, end } = self.lanes[lane];
+        self.lanes[lane].next = end;
+        self.open -= 1;
+        self.keys[next..end].to_vec()
     }
-}
 
-/// The start goes first, whatever the clocks of its writers said.
-fn start_first(events: &mut VecDeque<EventKey>) {
-    if events.front().is_some_and(|e| e.stage != Stage::Start)
-        && let Some(i) = events.iter().position(|e| e.stage == Stage::Start)
-        && let Some(start) = events.remove(i)
-    {
-        events.push_front(start);
+    /// The lane that the owner gives back; none when a later listing no longer
+    /// had the event, because it was purged meanwhile.
+    fn lane_from_owner(&self, key: &EventKey) -> Option<usize> {
+        let lane = self.lane(key)?;
+        let Lane { next, end } = self.lanes[lane];
+        (next < end && self.keys[next] == *key).then_some(lane)
     }
 }

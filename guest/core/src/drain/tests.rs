@@ -53,8 +53,8 @@ impl<'a> World<'a> {
         let mut dice = Dice::new(7);
         Self {
             store: Memory::default(),
-            acceptor: Acceptor::new(settings.clone()),
-            drainer: Drainer::new(settings, &mut dice),
+            acceptor: Acceptor::new(settings.clone().into()),
+            drainer: Drainer::new(settings.into(), &mut dice),
             dice,
             ms: 0,
             receipts: Vec::new(),
@@ -597,7 +597,7 @@ fn who_loses_the_lease_sends_nothing_more_and_writes_nothing_back() {
         panic!()
     };
     // It stalls for ten seconds; another takes over and delivers all.
-    let mut other = Drainer::new(unthrottled(), dice);
+    let mut other = Drainer::new(unthrottled().into(), dice);
     let late = at_ms(10_000);
     assert_eq!(
         other.begin(store, dice, late, Duration::from_secs(60)),
@@ -644,7 +644,7 @@ fn an_event_accepted_while_another_delivers_is_not_forgotten() {
             // A passing instance stores its event, finds the lease taken, and ends.
             let reports = [report(Action::Start, "b", "{}")];
             assert_eq!(w.acceptor.accept(store, dice, at_ms(0), &reports), [Ok(())]);
-            let mut other = Drainer::new(unthrottled(), dice);
+            let mut other = Drainer::new(unthrottled().into(), dice);
             let idle = other
                 .begin(store, dice, at_ms(0), Duration::from_secs(5))
                 .unwrap();

@@ -364,7 +364,7 @@ impl SettingError {
     pub(super) fn bad(key: &'static Key, text: &str) -> SettingError {
         let value = match (&key.kind, text.char_indices().nth(SHOWN_CHARS)) {
             (Kind::Secret, _) => "***".to_owned(),
-            (_, Some((cut, _))) => printable(&text[..cut]) + "…",
+            (_, Some((cut, _))) => printable(text.get(..cut).unwrap_or_default()) + "…",
             (_, None) => printable(text),
         };
         SettingError {

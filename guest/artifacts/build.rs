@@ -1,0 +1,224 @@
+//! Builds the guest for `wasm32-unknown-unknown` and wraps the module as a component.
+//!
+//! That target, and not `wasm32-wasip2`, because a component then imports what its world names
+//! and nothing else; wasip2 adds environment, exit, standard input and terminals to every one.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+use wit_component::ComponentEncoder;
+
+const TARGET: &str = "wasm32-unknown-unknown";
+
+/// What the component is made from, relative to `guest/`.
+const SOURCES: [&str; 7] = [
+    "Cargo.lock",
+    "Cargo.toml",
+    "src",
+    "core/Cargo.toml",
+    "core/src",
+    "../Cargo.toml",
+    "../wit",
+];
+
+/// Variables that are meant for the native build around this one: flags, wrappers (clippy's,
+/// coverage's), profiles, target folder. An entry that ends in `_` is a prefix.
+const OUTER_VARIABLES: [&str; 8] = [
+    "CARGO_BUILD_",
+    "CARGO_ENCODED_RUSTFLAGS",
+    "CARGO_PROFILE_",
+    "CARGO_TARGET_",
+    "CARGO_UNSTABLE_",
+    "RUSTC_WORKSPACE_WRAPPER",
+    "RUSTC_WRAPPER",
+    "RUSTFLAGS",
+];
+
+fn main() -> ExitCode {
+    match build() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn build() -> Result<(), String> {
+    let guest = PathBuf::from(variable("CARGO_MANIFEST_DIR")?).join("..");
+    let out = PathBuf::from(variable("OUT_DIR")?);
+    for source in SOURCES {
+        println!("cargo::rerun-if-changed={}", guest.join(source).display());
+    }
+
+    // The build around this one holds the lock of its own target folder.
+    let target_dir = out.join("guest");
+    let mut cargo = toolchain()?;
+    cargo
+        .args(["build", "--release", "--locked", "--target", TARGET])
+        .arg("--target-dir")
+        .arg(&target_dir)
+        .current_dir(&guest);
+    for (name, _) in env::vars_os() {
+        if name.to_str().is_some_and(is_outer) {
+            cargo.env_remove(name);
+        }
+    }
+    run(&mut cargo)?;
+
+    let module = target_dir.join(TARGET).join("release/reporter.wasm");
+    let module = fs::read(&module).map_err(|e| format!("{}: {e}", module.display()))?;
+    let component = componentize(&module)?;
+    let path = out.join("reporter.wasm");
+    fs::write(&path, component).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+/// Wraps a core module, whose custom sections describe its world, as a component.
+fn componentize(module: &[u8]) -> Result<Vec<u8>, String> {
+    let component = ComponentEncoder::default()
+        .validate(true)
+        .module(module)
+        .and_then(|mut encoder| encoder.encode())
+        .map_err(|e| format!("the guest does not make a component: {e:#}"))?;
+    strip(&component).ok_or_else(|| "the component is malformed".to_owned())
+}
+
+/// Leaves out the custom sections at the top level: they name every type and function, which no
+/// runtime needs, and are a tenth of the component.
+fn strip(component: &[u8]) -> Option<Vec<u8>> {
+    const HEADER_BYTES: usize = 8;
+    const CUSTOM: u8 = 0;
+
+    let (header, mut rest) = component.split_at_checked(HEADER_BYTES)?;
+    let mut stripped = header.to_vec();
+    while let Some((&id, after_id)) = rest.split_first() {
+        let (size, contents) = leb128(after_id)?;
+        let after = contents.get(size..)?;
+        if id != CUSTOM {
+            stripped.extend(&rest[..rest.len() - after.len()]);
+        }
+        rest = after;
+    }
+    Some(stripped)
+}
+
+/// Reads an unsigned LEB128 number; returns it and what follows.
+fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let mut number = 0;
+    for (at, byte) in bytes.iter().enumerate().take(5) {
+        number |= usize::from(byte & 0x7f) << (7 * at);
+        if byte & 0x80 == 0 {
+            return Some((number, &bytes[at + 1..]));
+        }
+    }
+    None
+}
+
+/// A cargo that can build for wasm, with the flags that it needs for that.
+fn toolchain() -> Result<Command, String> {
+    let rustc = variable("RUSTC")?;
+    let mut failures = String::new();
+    if !has_std(&rustc)
+        && let Err(why) = add_target()
+    {
+        failures.push_str(&format!("\n  rustup: {why}"));
+    }
+    if has_std(&rustc) {
+        return Ok(Command::new(variable("CARGO")?));
+    }
+    match debian(&rustc) {
+        Ok(cargo) => Ok(cargo),
+        Err(why) => Err(format!(
+            "the component needs Rust's standard library for {TARGET}, which is not installed:\
+             {failures}\n  Debian: {why}\n\
+             Either of these mends it:\n  \
+             rustup target add {TARGET}\n  \
+             apt-get install rustc-web cargo-web rust-web-src"
+        )),
+    }
+}
+
+fn has_std(rustc: &str) -> bool {
+    let Ok(dir) = output(Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]))
+    else {
+        return false;
+    };
+    let Ok(files) = fs::read_dir(dir) else {
+        return false;
+    };
+    files
+        .flatten()
+        .any(|f| f.file_name().to_string_lossy().starts_with("libstd-"))
+}
+
+fn add_target() -> Result<(), String> {
+    // Only set when rustup chose this toolchain; a target for another would not help.
+    let toolchain = variable("RUSTUP_TOOLCHAIN")?;
+    run(Command::new("rustup").args(["target", "add", "--toolchain", &toolchain, TARGET]))
+}
+
+/// Debian's toolchain, which has no library for the target but its source, and so builds it.
+fn debian(rustc: &str) -> Result<Command, String> {
+    let [debian_rustc, debian_cargo] = ["/usr/bin/rustc", "/usr/bin/cargo"];
+    let sysroot = output(Command::new(debian_rustc).args(["--print", "sysroot"]))?;
+    let library = Path::new(&sysroot).join("lib/rustlib/src/rust/library");
+    if !Path::new(debian_cargo).exists() {
+        return Err(format!("{debian_cargo} is missing"));
+    }
+    if !library.exists() {
+        return Err(format!("{} is missing", library.display()));
+    }
+
+    // Debian's has no linker for wasm; the toolchain in use has one.
+    let sysroot = output(Command::new(rustc).args(["--print", "sysroot"]))?;
+    let linkers = Path::new(&sysroot)
+        .join("lib/rustlib")
+        .join(variable("HOST")?)
+        .join("bin");
+    let path = env::var_os("PATH").unwrap_or_default();
+    let path = env::join_paths([linkers].into_iter().chain(env::split_paths(&path)))
+        .map_err(|e| e.to_string())?;
+
+    let mut cargo = Command::new(debian_cargo);
+    cargo
+        .arg("-Zbuild-std=std,panic_abort")
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("RUSTC", debian_rustc)
+        .env("PATH", path)
+        // Holds the libraries of the toolchain in use.
+        .env_remove("LD_LIBRARY_PATH");
+    Ok(cargo)
+}
+
+fn is_outer(name: &str) -> bool {
+    OUTER_VARIABLES.iter().any(|outer| {
+        if outer.ends_with('_') {
+            name.starts_with(outer)
+        } else {
+            name == *outer
+        }
+    })
+}
+
+fn variable(name: &str) -> Result<String, String> {
+    env::var(name).map_err(|e| format!("{name}: {e}"))
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{command:?} failed: {status}")),
+        Err(e) => Err(format!("{command:?}: {e}")),
+    }
+}
+
+fn output(command: &mut Command) -> Result<String, String> {
+    let output = command.output().map_err(|e| format!("{command:?}: {e}"))?;
+    if !output.status.success() {
+        return Err(format!("{command:?} failed: {}", output.status));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
