@@ -1,0 +1,82 @@
+//! `cargo xtask …`: what plain cargo cannot do.
+
+mod bench;
+
+use std::env;
+use std::process::{Command, ExitCode};
+
+const USAGE: &str = "\
+usage: cargo xtask <task>
+
+  test   all tests: unit, whole-system, documentation
+  bench  all benchmarks, and whether they keep their bounds
+";
+
+fn main() -> ExitCode {
+    let task = env::args().nth(1);
+    let result = match task.as_deref() {
+        Some("test") => test(),
+        Some("bench") => bench::run(),
+        _ => Err(USAGE.to_owned()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn test() -> Result<(), String> {
+    // A peer of the tests: the old client was a Python program.
+    require(
+        "python3",
+        "install Python 3.9 or later (Debian: apt-get install python3)",
+    )?;
+    // Examples are run by tests, which do not build them.
+    cargo(&["build", "--release", "--workspace", "--examples", "--bins"])?;
+    if runs("cargo-nextest", &["nextest", "--version"]) {
+        cargo(&["nextest", "run", "--release", "--workspace"])?;
+    } else {
+        cargo(&[
+            "test",
+            "--release",
+            "--workspace",
+            "--lib",
+            "--bins",
+            "--tests",
+        ])?;
+    }
+    cargo(&["test", "--release", "--workspace", "--doc"])
+}
+
+fn cargo(args: &[&str]) -> Result<(), String> {
+    run(Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into())).args(args))
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    eprintln!("+ {command:?}");
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{command:?} failed: {status}")),
+        Err(e) => Err(format!("{command:?} cannot be started: {e}")),
+    }
+}
+
+fn require(program: &str, remedy: &str) -> Result<(), String> {
+    if runs(program, &["--version"]) {
+        Ok(())
+    } else {
+        Err(format!(
+            "{program} is missing, and the tests need it: {remedy}"
+        ))
+    }
+}
+
+fn runs(program: &str, args: &[&str]) -> bool {
+    Command::new(program)
+        .args(args)
+        .output()
+        .is_ok_and(|output| output.status.success())
+}
