@@ -1,25 +1,24 @@
 //! The settings, from `wasi:config`.
 
-use mcp_reporter_core::settings::{KEYS, LEASE_HOLDER, Settings};
+use mcp_reporter_core::settings::{SettingError, Settings, names};
 
 use crate::bindings::{
     Failure,
     wasi::config::store::{self, Error},
 };
+use crate::prelude::*;
 
 /// Reads the settings; `None` while reporting is switched off.
 pub fn settings() -> Result<Option<Settings>, Failure> {
     let pairs = pairs().map_err(|error| {
         let (Error::Upstream(text) | Error::Io(text)) = error;
-        Failure::NotConfigured(format!(
-            "the runtime's configuration cannot be read: {text}"
-        ))
+        Failure::NotConfigured(["the runtime's configuration cannot be read: ", &text].concat())
     })?;
     let pairs = pairs
         .iter()
         .map(|(key, value)| (key.as_str(), value.as_str()));
     Settings::from_pairs(pairs).map_err(|errors| {
-        let sentences: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        let sentences: Vec<String> = errors.iter().map(SettingError::message).collect();
         Failure::NotConfigured(sentences.join("; "))
     })
 }
@@ -30,9 +29,9 @@ fn pairs() -> Result<Vec<(String, String)>, Error> {
         return Ok(pairs);
     }
     let mut pairs = Vec::new();
-    for key in KEYS.into_iter().chain([&LEASE_HOLDER]) {
-        if let Some(value) = store::get(key.name)? {
-            pairs.push((key.name.to_owned(), value));
+    for name in names() {
+        if let Some(value) = store::get(name)? {
+            pairs.push((name.to_owned(), value));
         }
     }
     Ok(pairs)

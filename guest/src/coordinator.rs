@@ -3,12 +3,14 @@
 use mcp_reporter_core::{
     backoff::http_date,
     settings::{Settings, printable},
+    text::{decimal, lossy},
 };
 
 use crate::{
     bindings::{coordinator::Probe, wasi::clocks::monotonic_clock},
     flight::Flight,
     http::{Call, Exchange, Method, Outcome},
+    prelude::*,
 };
 
 /// How much of a refusal's body is quoted.
@@ -28,7 +30,7 @@ pub fn validate_api_key(settings: &Settings) -> Probe {
     }
     let second = ask(settings, Method::Get, "/api/v2/interactions/stats");
     Probe {
-        detail: format!("{}; {}", first.detail, second.detail),
+        detail: [&*first.detail, "; ", &second.detail].concat(),
         elapsed_ms: first.elapsed_ms.saturating_add(second.elapsed_ms),
         ..second
     }
@@ -36,8 +38,8 @@ pub fn validate_api_key(settings: &Settings) -> Probe {
 
 fn ask(settings: &Settings, method: Method, path: &str) -> Probe {
     let asked = match method {
-        Method::Get => format!("GET {path}"),
-        _ => format!("POST {path}"),
+        Method::Get => "GET ",
+        _ => "POST ",
     };
     let call = Call {
         method,
@@ -51,7 +53,7 @@ fn ask(settings: &Settings, method: Method, path: &str) -> Probe {
     let mut probe = Probe {
         ok: false,
         status: None,
-        detail: asked,
+        detail: [asked, path].concat(),
         server_time_ms: None,
         elapsed_ms: u32::try_from(elapsed_ms).unwrap_or(u32::MAX),
     };
@@ -64,7 +66,8 @@ fn ask(settings: &Settings, method: Method, path: &str) -> Probe {
                 .as_deref()
                 .and_then(http_date)
                 .map(|seconds| seconds * 1000);
-            probe.detail.push_str(&format!(": {}", response.status));
+            probe.detail.push_str(": ");
+            probe.detail.push_str(&decimal(response.status.into()));
             quote(&response.body, &mut probe.detail);
         }
         Outcome::Failed(reason) | Outcome::Denied(reason) => {
@@ -73,9 +76,8 @@ fn ask(settings: &Settings, method: Method, path: &str) -> Probe {
         }
         Outcome::TimedOut => {
             let timeout_ms = settings.request_timeout.as_millis() as u64;
-            probe
-                .detail
-                .push_str(&format!(": no answer within {timeout_ms} ms"));
+            let text = [": no answer within ", &decimal(timeout_ms), " ms"].concat();
+            probe.detail.push_str(&text);
         }
     }
     probe
@@ -87,24 +89,24 @@ fn exchange(settings: &Settings, call: Call<'_>, began_ns: u64) -> Outcome {
     let deadline_ns = began_ns.saturating_add(timeout_ns);
     let mut flight = Flight::new();
     match Exchange::start(&settings.endpoint, call, deadline_ns) {
-        Ok(exchange) => flight.add((), exchange),
+        Ok(exchange) => flight.add(0, exchange),
         Err(outcome) => return outcome,
     }
     // The exchange itself ends at its deadline.
     let over = flight.wait(u64::MAX);
     over.into_iter()
         .next()
-        .map_or(Outcome::TimedOut, |((), outcome)| outcome)
+        .map_or(Outcome::TimedOut, |(_, outcome)| outcome)
 }
 
 /// The header with the key.
 pub fn authorization(settings: &Settings) -> (String, Vec<u8>) {
-    let value = format!("Bearer {}", settings.api_key.expose());
+    let value = ["Bearer ", settings.api_key.expose()].concat();
     (String::from("authorization"), value.into_bytes())
 }
 
 fn quote(body: &[u8], to: &mut String) {
-    let text = String::from_utf8_lossy(body.trim_ascii());
+    let text = lossy(body.trim_ascii());
     if !text.is_empty() {
         to.push_str(", ");
         let beginning: String = text.chars().take(QUOTED_CHARS).collect();

@@ -1,11 +1,12 @@
 //! Drives the core's drainer: sends what it says, waits as long as it says, tells it what came.
 
-use std::time::Duration;
+use core::time::Duration;
 
 use mcp_reporter_core::{
     drain::{Answer, Delivery, Note, Outgoing, Step},
     settings::Settings,
     store::StoreError,
+    text::lossy,
 };
 
 use crate::{
@@ -15,6 +16,7 @@ use crate::{
     http::{Call, Exchange, Method, Outcome},
     instance::Instance,
     log::{Level, log},
+    prelude::*,
 };
 
 /// Sends what is due, for at most `budget`.
@@ -67,7 +69,9 @@ fn start(settings: &Settings, outgoing: Outgoing) -> Result<Exchange, Outcome> {
         // A structured-field string: quoted, as the IETF draft has it.
         (
             String::from("idempotency-key"),
-            format!("\"{}\"", outgoing.idempotency_key).into_bytes(),
+            ["\"", &outgoing.idempotency_key, "\""]
+                .concat()
+                .into_bytes(),
         ),
     ];
     if !outgoing.traceparent.is_empty() {
@@ -90,7 +94,7 @@ fn answer(outcome: Outcome) -> Answer {
         Outcome::Answered(response) => Answer::Status {
             code: response.status,
             retry_after: response.retry_after,
-            body: String::from_utf8_lossy(response.body.trim_ascii()).into_owned(),
+            body: lossy(response.body.trim_ascii()),
         },
         Outcome::Failed(why) => Answer::Failed(why),
         Outcome::Denied(why) => Answer::Denied(why),

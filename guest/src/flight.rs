@@ -6,11 +6,12 @@ use crate::{
         io::poll::{Pollable, poll},
     },
     http::{Exchange, Outcome},
+    prelude::*,
 };
 
 /// Requests under way; each has a token by which its owner knows it.
-pub struct Flight<T> {
-    exchanges: Vec<(T, Exchange)>,
+pub struct Flight {
+    exchanges: Vec<(u64, Exchange)>,
     timer: Option<Timer>,
 }
 
@@ -19,7 +20,7 @@ struct Timer {
     pollable: Pollable,
 }
 
-impl<T> Flight<T> {
+impl Flight {
     /// No request is under way.
     pub fn new() -> Self {
         Self {
@@ -29,13 +30,13 @@ impl<T> Flight<T> {
     }
 
     /// Adds a request.
-    pub fn add(&mut self, token: T, exchange: Exchange) {
+    pub fn add(&mut self, token: u64, exchange: Exchange) {
         self.exchanges.push((token, exchange));
     }
 
     /// Waits until requests are over, or until `until_ns` of the monotonic clock, and returns
     /// those that are. With no request under way that is a plain sleep.
-    pub fn wait(&mut self, until_ns: u64) -> Vec<(T, Outcome)> {
+    pub fn wait(&mut self, until_ns: u64) -> Vec<(u64, Outcome)> {
         loop {
             let ready = self.poll(until_ns);
             let now_ns = monotonic_clock::now();

@@ -2,7 +2,7 @@
 //! its pollables is ready. Even its body is written only as far as the runtime takes it, so a
 //! coordinator that accepts and never reads cannot hold anything up.
 
-use mcp_reporter_core::settings::Endpoint;
+use mcp_reporter_core::{settings::Endpoint, text::decimal};
 
 use crate::bindings::wasi::{
     http::{
@@ -19,6 +19,7 @@ use crate::bindings::wasi::{
 };
 
 pub use crate::bindings::wasi::http::types::Method;
+use crate::prelude::*;
 
 /// How much of a body that explains a failure is read.
 const EXPLANATION_BYTES: usize = 1024;
@@ -104,7 +105,7 @@ impl Exchange {
         let failed = |why: &str| Outcome::Failed(String::from(why));
         let wants_date = matches!(call.method, Method::Get);
         if !wants_date {
-            let length = call.body.len().to_string();
+            let length = decimal(call.body.len() as u64);
             call.headers
                 .push((String::from("content-length"), length.into_bytes()));
         }

@@ -1,16 +1,11 @@
 //! What one instance of the component keeps between calls.
 
-use std::{cell::RefCell, sync::Arc};
+use alloc::sync::Arc;
+use core::cell::{OnceCell, RefCell, RefMut};
 
 use mcp_reporter_core::{accept::Acceptor, drain::Drainer, settings::Settings};
 
-use crate::{
-    bindings::Failure,
-    config,
-    log::{Level, log},
-    random::Pool,
-    store::KeyValue,
-};
+use crate::{bindings::Failure, config, prelude::*, random::Pool, store::KeyValue};
 
 /// The state of an instance that is switched on.
 pub struct Instance {
@@ -26,42 +21,39 @@ pub struct Instance {
     pub drainer: Drainer,
 }
 
-thread_local! {
-    /// None before the first call; then none inside while reporting is switched off.
-    static INSTANCE: RefCell<Option<Option<Instance>>> = const { RefCell::new(None) };
-}
+/// Empty before the first call; then none inside while reporting is switched off.
+static INSTANCE: Local<OnceCell<Option<RefCell<Instance>>>> = Local(OnceCell::new());
 
-/// Runs `work` on this instance's state; not switched on is a failure.
-pub fn with<T>(work: impl FnOnce(&mut Instance) -> Result<T, Failure>) -> Result<T, Failure> {
-    with_enabled(|instance| match instance {
-        Some(instance) => work(instance),
-        None => Err(Failure::NotConfigured(String::from(
+/// A value of the one thread that a component has.
+struct Local<T>(T);
+
+#[expect(unsafe_code, reason = "a thread-local needs `std`")]
+// SAFETY: without the target feature `atomics` there are no threads.
+unsafe impl<T> Sync for Local<T> {}
+
+/// This instance's state; not switched on is a failure.
+pub fn required() -> Result<RefMut<'static, Instance>, Failure> {
+    enabled()?.ok_or_else(|| {
+        Failure::NotConfigured(String::from(
             "reporting is switched off: set enable_interaction_logging = true",
-        ))),
+        ))
     })
 }
 
-/// Runs `work` on this instance's state; on none while reporting is switched off.
-pub fn with_enabled<T>(
-    work: impl FnOnce(Option<&mut Instance>) -> Result<T, Failure>,
-) -> Result<T, Failure> {
-    INSTANCE.with_borrow_mut(|slot| {
-        let instance = match slot {
-            Some(instance) => instance,
-            None => slot.insert(Instance::new()?),
-        };
-        work(instance.as_mut())
-    })
+/// This instance's state; none while reporting is switched off.
+pub fn enabled() -> Result<Option<RefMut<'static, Instance>>, Failure> {
+    let instance = match INSTANCE.0.get() {
+        Some(instance) => instance,
+        None => {
+            let new = Instance::new()?.map(RefCell::new);
+            INSTANCE.0.get_or_init(|| new)
+        }
+    };
+    Ok(instance.as_ref().map(RefCell::borrow_mut))
 }
 
 impl Instance {
     fn new() -> Result<Option<Self>, Failure> {
-        // Where, and not what: the message of a panic may quote an event.
-        std::panic::set_hook(Box::new(|panic| {
-            if let Some(place) = panic.location() {
-                log(Level::Error, &format!("panicked at {place}"));
-            }
-        }));
         let Some(settings) = config::settings()? else {
             return Ok(None);
         };

@@ -1,8 +1,12 @@
 //! The reporter as a WebAssembly component: it maps the exports of the world to the core, and the
 //! core's view of the world to WASI. All thinking is in the core.
 //!
-//! It uses nothing of `std` that asks the system (environment, time, files, printing), so that it
-//! imports what its world names and nothing else.
+//! Without `std`: it imports what its world names and nothing else, and carries no code for what it
+//! cannot ask of its host (environment, files, printing) nor for the text of a panic.
+
+#![no_std]
+
+extern crate alloc;
 
 mod bindings;
 mod clock;
@@ -14,8 +18,10 @@ mod http;
 mod instance;
 mod log;
 mod outbox;
+mod prelude;
 mod random;
 mod reporter;
+mod runtime;
 mod store;
 
 use bindings::{
@@ -28,10 +34,14 @@ struct Component;
 
 impl CoordinatorExport for Component {
     fn check_connection() -> Result<Probe, Failure> {
-        instance::with(|instance| Ok(coordinator::check_connection(&instance.settings)))
+        Ok(coordinator::check_connection(
+            &instance::required()?.settings,
+        ))
     }
 
     fn validate_api_key() -> Result<Probe, Failure> {
-        instance::with(|instance| Ok(coordinator::validate_api_key(&instance.settings)))
+        Ok(coordinator::validate_api_key(
+            &instance::required()?.settings,
+        ))
     }
 }

@@ -23,7 +23,7 @@ pub fn log(level: Level, message: &str) {
         Level::Warn => "warn",
         Level::Info => "info",
     };
-    let line = format!("{level} {}\n", printable(message));
+    let line = [level, " ", &printable(message), "\n"].concat();
     let stderr = get_stderr();
     if stderr
         .check_write()

@@ -1,12 +1,13 @@
 //! The export `outbox`: delivery, and the outbox by hand.
 
-use std::time::Duration;
+use core::time::Duration;
 
 use mcp_reporter_core::{
     admin::{self, AdminError, Breaker},
     event,
     outbox::Place,
     store::StoreError,
+    text::decimal,
 };
 
 use crate::{
@@ -17,55 +18,53 @@ use crate::{
             Action, BreakerState, Delivery, Entry, EntryPage, Guest, OutboxStatus, PurgeFilter,
         },
     },
-    clock, delivery, instance,
+    clock, delivery,
+    instance::{self, Instance},
+    prelude::*,
 };
 
 impl Guest for Component {
     fn deliver(budget_ms: u32) -> Result<Delivery, Failure> {
-        instance::with_enabled(|instance| {
-            // Switched off, there is nothing to deliver and nothing to come back for.
-            let done = match instance {
-                Some(instance) => {
-                    delivery::deliver(instance, Duration::from_millis(budget_ms.into()))
-                        .map_err(storage)?
-                }
-                None => Default::default(),
-            };
-            Ok(Delivery {
-                delivered: done.delivered,
-                failed: done.failed,
-                dead_lettered: done.dead_lettered,
-                waiting: done.waiting,
-                // Rounded up: a moment too early would find nothing due.
-                next_ms: done.next.map(|d| ms(d + Duration::from_nanos(999_999))),
-                held: done.held,
-                lease_held_elsewhere: done.lease_held_elsewhere,
-            })
+        // Switched off, there is nothing to deliver and nothing to come back for.
+        let done = match instance::enabled()? {
+            Some(mut instance) => {
+                delivery::deliver(&mut instance, Duration::from_millis(budget_ms.into()))
+                    .map_err(storage)?
+            }
+            None => Default::default(),
+        };
+        Ok(Delivery {
+            delivered: done.delivered,
+            failed: done.failed,
+            dead_lettered: done.dead_lettered,
+            waiting: done.waiting,
+            // Rounded up: a moment too early would find nothing due.
+            next_ms: done.next.map(|d| ms(d + Duration::from_nanos(999_999))),
+            held: done.held,
+            lease_held_elsewhere: done.lease_held_elsewhere,
         })
     }
 
     fn status() -> Result<OutboxStatus, Failure> {
-        instance::with(|instance| {
-            let status = admin::status(&mut instance.store, &mut instance.random, clock::now());
-            let status = status.map_err(storage)?;
-            Ok(OutboxStatus {
-                waiting: status.waiting,
-                dead_letters: status.dead_letters,
-                bytes: status.bytes,
-                oldest_age_ms: status.oldest_age.map(ms),
-                breaker: match status.breaker {
-                    Breaker::Closed => BreakerState::Closed,
-                    Breaker::Open => BreakerState::Open,
-                    Breaker::HalfOpen => BreakerState::HalfOpen,
-                    Breaker::Paused => BreakerState::Paused,
-                },
-                paused_reason: status.paused_reason,
-                next_attempt_ms: status.next_attempt.map(ms),
-                delivered_total: status.delivered_total,
-                resent_total: status.resent_total,
-                dropped_total: status.dropped_total,
-                lease_holder: status.lease_holder,
-            })
+        let Instance { store, random, .. } = &mut *instance::required()?;
+        let status = admin::status(store, random, clock::now()).map_err(storage)?;
+        Ok(OutboxStatus {
+            waiting: status.waiting,
+            dead_letters: status.dead_letters,
+            bytes: status.bytes,
+            oldest_age_ms: status.oldest_age.map(ms),
+            breaker: match status.breaker {
+                Breaker::Closed => BreakerState::Closed,
+                Breaker::Open => BreakerState::Open,
+                Breaker::HalfOpen => BreakerState::HalfOpen,
+                Breaker::Paused => BreakerState::Paused,
+            },
+            paused_reason: status.paused_reason,
+            next_attempt_ms: status.next_attempt.map(ms),
+            delivered_total: status.delivered_total,
+            resent_total: status.resent_total,
+            dropped_total: status.dropped_total,
+            lease_holder: status.lease_holder,
         })
     }
 
@@ -78,17 +77,13 @@ impl Guest for Component {
     }
 
     fn show(key: String) -> Result<Option<String>, Failure> {
-        instance::with(|instance| {
-            let body = admin::show(&mut instance.store, &key).map_err(storage)?;
-            Ok(body.and_then(|bytes| String::from_utf8(bytes).ok()))
-        })
+        let body = admin::show(&mut instance::required()?.store, &key).map_err(storage)?;
+        Ok(body.and_then(|bytes| String::from_utf8(bytes).ok()))
     }
 
     fn redrive(interaction_ids: Vec<String>) -> Result<u32, Failure> {
-        instance::with(|instance| {
-            let (store, random) = (&mut instance.store, &mut instance.random);
-            admin::redrive(store, random, clock::now(), &interaction_ids).map_err(hindrance)
-        })
+        let Instance { store, random, .. } = &mut *instance::required()?;
+        admin::redrive(store, random, clock::now(), &interaction_ids).map_err(hindrance)
     }
 
     fn purge(filter: PurgeFilter) -> Result<u32, Failure> {
@@ -97,27 +92,29 @@ impl Guest for Component {
             older_than: filter.older_than_ms.map(Duration::from_millis),
             interaction_id: filter.interaction_id,
         };
-        instance::with(|instance| {
-            let (store, random) = (&mut instance.store, &mut instance.random);
-            admin::purge(store, random, clock::now(), &filter).map_err(hindrance)
-        })
+        let Instance { store, random, .. } = &mut *instance::required()?;
+        admin::purge(store, random, clock::now(), &filter).map_err(hindrance)
     }
 }
 
 fn list(place: Place, limit: u32, cursor: Option<&str>) -> Result<EntryPage, Failure> {
     if limit == 0 || limit as usize > admin::MAX_PAGE {
-        let allowed = admin::MAX_PAGE;
-        return Err(Failure::InvalidInput(format!(
-            "limit = {limit}: must be from 1 to {allowed}"
-        )));
+        let allowed = admin::MAX_PAGE as u64;
+        return Err(Failure::InvalidInput(
+            [
+                "limit = ",
+                &decimal(limit.into()),
+                ": must be from 1 to ",
+                &decimal(allowed),
+            ]
+            .concat(),
+        ));
     }
-    instance::with(|instance| {
-        let (entries, cursor) =
-            admin::list(&mut instance.store, place, limit as usize, cursor).map_err(storage)?;
-        Ok(EntryPage {
-            entries: entries.into_iter().map(entry).collect(),
-            cursor,
-        })
+    let store = &mut instance::required()?.store;
+    let (entries, cursor) = admin::list(store, place, limit as usize, cursor).map_err(storage)?;
+    Ok(EntryPage {
+        entries: entries.into_iter().map(entry).collect(),
+        cursor,
     })
 }
 
@@ -154,12 +151,12 @@ fn ms(duration: Duration) -> u64 {
 }
 
 fn storage(error: StoreError) -> Failure {
-    Failure::Storage(error.to_string())
+    Failure::Storage(error.0)
 }
 
 fn hindrance(error: AdminError) -> Failure {
     match error {
-        AdminError::Busy { .. } => Failure::Busy(error.to_string()),
+        AdminError::Busy { .. } => Failure::Busy(error.message()),
         AdminError::Store(error) => storage(error),
     }
 }

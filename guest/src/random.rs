@@ -3,6 +3,7 @@
 use mcp_reporter_core::store::Random;
 
 use crate::bindings::wasi::random::random::get_random_bytes;
+use crate::prelude::*;
 
 /// How many bytes are fetched at once: enough for some ten events.
 const BATCH_BYTES: u64 = 256;

@@ -14,6 +14,7 @@ use crate::{
     clock, delivery,
     instance::{self, Instance},
     log::{Level, log},
+    prelude::*,
     random::Pool,
 };
 
@@ -36,13 +37,11 @@ impl Guest for Component {
 
     fn report_many(reports: Vec<InteractionReport>) -> Vec<Result<Outcome, Failure>> {
         let borrowed: Vec<_> = reports.iter().map(borrow).collect();
-        let result = instance::with_enabled(|instance| {
-            Ok(match instance {
-                Some(instance) => report(instance, &borrowed),
-                None => reports.iter().map(|_| Ok(Outcome::Disabled)).collect(),
-            })
-        });
-        result.unwrap_or_else(|failure| reports.iter().map(|_| Err(failure.clone())).collect())
+        match instance::enabled() {
+            Ok(Some(mut instance)) => report(&mut instance, &borrowed),
+            Ok(None) => vec![Ok(Outcome::Disabled); reports.len()],
+            Err(failure) => vec![Err(failure); reports.len()],
+        }
     }
 
     fn new_interaction_id() -> String {
@@ -51,22 +50,20 @@ impl Guest for Component {
 }
 
 fn report_one(action: event::Action, interaction_id: &str, data: &str) -> Result<Outcome, Failure> {
-    instance::with_enabled(|instance| {
-        let Some(instance) = instance else {
-            return Ok(Outcome::Disabled);
-        };
-        let one = Report {
-            action,
-            interaction_id,
-            data,
-            timestamp_ns: None,
-            mcp_id: None,
-            idempotency_key: None,
-            traceparent: None,
-        };
-        let mut results = report(instance, &[one]);
-        results.pop().unwrap_or(Ok(Outcome::Queued))
-    })
+    let Some(mut instance) = instance::enabled()? else {
+        return Ok(Outcome::Disabled);
+    };
+    let one = Report {
+        action,
+        interaction_id,
+        data,
+        timestamp_ns: None,
+        mcp_id: None,
+        idempotency_key: None,
+        traceparent: None,
+    };
+    let mut results = report(&mut instance, &[one]);
+    results.pop().unwrap_or(Ok(Outcome::Queued))
 }
 
 fn report(instance: &mut Instance, reports: &[Report<'_>]) -> Vec<Result<Outcome, Failure>> {
@@ -90,7 +87,7 @@ fn report(instance: &mut Instance, reports: &[Report<'_>]) -> Vec<Result<Outcome
             }
             Ok(_) => {}
             // The report itself is stored.
-            Err(error) => log(Level::Error, &format!("the store failed: {error}")),
+            Err(error) => log(Level::Error, &["the store failed: ", &error.0].concat()),
         }
     }
     let results = accepted.into_iter();
@@ -100,7 +97,7 @@ fn report(instance: &mut Instance, reports: &[Report<'_>]) -> Vec<Result<Outcome
 }
 
 fn refuse(refusal: Refusal) -> Failure {
-    let text = refusal.to_string();
+    let text = refusal.message();
     match refusal {
         Refusal::Invalid(_) => Failure::InvalidInput(text),
         Refusal::Full(_) => Failure::OutboxFull(text),

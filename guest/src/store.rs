@@ -7,6 +7,7 @@ use crate::bindings::wasi::keyvalue::{
     batch,
     store::{self, Bucket, Error},
 };
+use crate::prelude::*;
 
 /// The bucket everything lies in: the one that every runtime has.
 const BUCKET: &str = "default";
@@ -88,29 +89,24 @@ impl Store for KeyValue {
 }
 
 /// Puts an answer of `get-many`, which may omit missing keys, in the order of `keys`.
-fn align(keys: &[String], found: Vec<(String, Option<Vec<u8>>)>) -> Vec<Option<Vec<u8>>> {
-    let mut values = vec![None; keys.len()];
+fn align(keys: &[String], mut found: Vec<(String, Option<Vec<u8>>)>) -> Vec<Option<Vec<u8>>> {
     let mut next = 0;
-    for (key, value) in found {
-        let ahead = keys[next..]
-            .iter()
-            .position(|k| *k == key)
-            .map(|i| next + i);
-        // Not in order: look at those passed over, too.
-        let at = ahead.or_else(|| keys[..next].iter().position(|k| *k == key));
-        if let Some(at) = at {
-            values[at] = value;
-            next = at + 1;
-        }
-    }
-    values
+    let values = keys.iter().map(|key| {
+        // In order as a rule, so that the first look finds it.
+        let (after, before) = (next..found.len(), 0..next);
+        let at = after.chain(before).find(|at| found[*at].0 == *key)?;
+        next = at + 1;
+        found[at].1.take()
+    });
+    values.collect()
 }
 
 fn explain(error: Error) -> StoreError {
     StoreError(match error {
-        Error::NoSuchStore => format!("the runtime has no key-value store named `{BUCKET}`"),
+        Error::NoSuchStore => ["the runtime has no key-value store named `", BUCKET, "`"].concat(),
         Error::AccessDenied => {
-            format!("the runtime does not let the component use the key-value store `{BUCKET}`")
+            let text = "the runtime does not let the component use the key-value store `";
+            [text, BUCKET, "`"].concat()
         }
         Error::Other(text) => text,
     })

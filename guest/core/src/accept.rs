@@ -8,11 +8,12 @@ use crate::admin;
 use crate::control::{self, Held};
 use crate::event::{self, Action, InvalidReport, Report};
 use crate::outbox::{EventKey, Place, Record, Stage, interaction_hash};
+use crate::prelude::*;
 use crate::settings::{Settings, WhenFull};
 use crate::store::{Now, Random, Store, StoreError};
-use std::collections::VecDeque;
-use std::sync::Arc;
-use thiserror::Error;
+use crate::text::{decimal, errors_by_message};
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 
 /// How long the totals of the control record are good for.
 const TOTALS_LIFE_NS: u64 = 1_000_000_000;
@@ -21,17 +22,34 @@ const MAX_REFUSED: usize = 4_096;
 
 /// Why a report was not accepted. Nothing of it is stored, unless the store
 /// failed: then that is unknown.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
     /// It is malformed.
-    #[error(transparent)]
-    Invalid(#[from] InvalidReport),
+    Invalid(InvalidReport),
     /// The outbox is full.
-    #[error("{0}")]
     Full(String),
     /// The store failed.
-    #[error("the event could not be stored: {0}")]
-    Storage(#[from] StoreError),
+    Storage(StoreError),
+}
+
+impl Refusal {
+    /// Why, in words.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match self {
+            Self::Invalid(problem) => problem.message(),
+            Self::Full(text) => text.clone(),
+            Self::Storage(error) => ["the event could not be stored: ", &error.0].concat(),
+        }
+    }
+}
+
+errors_by_message!(Refusal);
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Storage(error)
+    }
 }
 
 /// Takes reports in. One for each instance.
@@ -105,7 +123,8 @@ impl Acceptor {
         let mut results: Vec<_> = reports
             .iter()
             .map(|report| {
-                let (key, record) = self.build(random, now, report)?;
+                let built = self.build(random, now, report);
+                let (key, record) = built.map_err(Refusal::Invalid)?;
                 self.make_room(store, random, now, report, &key)?;
                 self.totals.add(&key);
                 keys.push(key);
@@ -205,12 +224,20 @@ impl Acceptor {
         if report.action == Action::Start {
             self.refuse_interaction(key.interaction);
         }
-        Err(Refusal::Full(format!(
-            "the outbox is full: {} events and {} bytes of at most max_events = {max_events} and \
-             max_bytes = {max_bytes} (the last 5 % is kept for the ends of interactions)",
-            self.totals.events(),
-            self.totals.bytes(),
-        )))
+        Err(Refusal::Full(
+            [
+                "the outbox is full: ",
+                &decimal(self.totals.events()),
+                " events and ",
+                &decimal(self.totals.bytes()),
+                " bytes of at most max_events = ",
+                &decimal(max_events),
+                " and max_bytes = ",
+                &decimal(max_bytes),
+                " (the last 5 % is kept for the ends of interactions)",
+            ]
+            .concat(),
+        ))
     }
 
     fn refresh_totals(

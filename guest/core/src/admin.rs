@@ -5,11 +5,12 @@
 
 use crate::control::{Control, Held, KEY, Mode};
 use crate::event::Action;
-use crate::outbox::{EventKey, Place, Record, interaction_hash, names};
+use crate::outbox::{EventKey, Place, Record, bytes, interaction_hash, names, sort_out};
+use crate::prelude::*;
 use crate::sort::sort;
 use crate::store::{Now, Random, Store, StoreError};
+use crate::text::{decimal, errors_by_message};
 use core::time::Duration;
-use thiserror::Error;
 
 /// Most entries of a page.
 pub const MAX_PAGE: usize = 1_000;
@@ -17,10 +18,9 @@ pub const MAX_PAGE: usize = 1_000;
 const MOVE_BATCH: usize = 64;
 
 /// Why the outbox was not changed, or not wholly.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AdminError {
     /// Another instance is delivering.
-    #[error("{holder} is delivering just now; try again in {} ms", .free_in.as_millis() as u64)]
     Busy {
         /// Who.
         holder: String,
@@ -28,8 +28,32 @@ pub enum AdminError {
         free_in: Duration,
     },
     /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(StoreError),
+}
+
+impl AdminError {
+    /// Why, in words.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match self {
+            Self::Busy { holder, free_in } => [
+                holder,
+                " is delivering just now; try again in ",
+                &decimal(free_in.as_millis() as u64),
+                " ms",
+            ]
+            .concat(),
+            Self::Store(error) => error.message(),
+        }
+    }
+}
+
+errors_by_message!(AdminError);
+
+impl From<StoreError> for AdminError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
 }
 
 /// Whether events are sent, for people.
@@ -106,21 +130,11 @@ pub struct PurgeFilter {
 
 /// The waiting events and the dead letters, each oldest first.
 fn events(store: &mut dyn Store) -> Result<[Vec<EventKey>; 2], StoreError> {
-    let (mut waiting, mut dead) = (Vec::new(), Vec::new());
-    for name in store.list_keys()? {
-        match EventKey::parse(&name) {
-            Some((Place::Waiting, key)) => waiting.push(key),
-            Some((Place::Dead, key)) => dead.push(key),
-            None => {} // another's, or the control record
-        }
+    let mut places = sort_out(&store.list_keys()?);
+    for keys in &mut places {
+        sort(keys, |a, b| a < b);
     }
-    sort(&mut waiting, |a, b| a < b);
-    sort(&mut dead, |a, b| a < b);
-    Ok([waiting, dead])
-}
-
-fn bytes(keys: &[EventKey]) -> u64 {
-    keys.iter().map(|key| u64::from(key.size)).sum()
+    Ok(places)
 }
 
 /// By interaction, and within one by age.

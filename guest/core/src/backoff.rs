@@ -1,6 +1,7 @@
 //! When to try again: exponential backoff with full jitter, and `Retry-After`.
 
 use crate::store::Random;
+use crate::text::{split_once, whole};
 use core::time::Duration;
 
 /// The longest backoff.
@@ -18,13 +19,13 @@ pub fn full_jitter(random: &mut dyn Random, base: Duration, failures: u32) -> Du
 /// is compared with `wall_ns`. Clamped to [`RETRY_AFTER_CAP`]; none when malformed.
 #[must_use]
 pub fn retry_after(value: &str, wall_ns: u64) -> Option<Duration> {
-    let value = value.trim_matches([' ', '\t']);
-    if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
+    let value = value.as_bytes().trim_ascii();
+    if !value.is_empty() && value.iter().all(u8::is_ascii_digit) {
         // Too many digits for an integer are still only a long time.
-        let seconds = value.parse().unwrap_or(u64::MAX);
+        let seconds = whole(value).unwrap_or(u64::MAX);
         return Some(Duration::from_secs(seconds).min(RETRY_AFTER_CAP));
     }
-    let date_ns = http_date(value)?.saturating_mul(1_000_000_000);
+    let date_ns = date(value)?.saturating_mul(1_000_000_000);
     Some(Duration::from_nanos(date_ns.saturating_sub(wall_ns)).min(RETRY_AFTER_CAP))
 }
 
@@ -33,48 +34,38 @@ pub fn retry_after(value: &str, wall_ns: u64) -> Option<Duration> {
 // A library for it would be 4 % of the component.
 #[must_use]
 pub fn http_date(text: &str) -> Option<u64> {
-    // `Sun, 06 Nov 1994 08:49:37 GMT`, `Sunday, 06-Nov-94 08:49:37 GMT`,
-    // `Sun Nov  6 08:49:37 1994`
-    let mut words = text
-        .split([' ', '-', ','])
-        .filter(|word| !word.is_empty())
-        .skip(1);
-    let (first, second) = (words.next()?, words.next()?);
-    let (day, month, year, time);
-    if first.starts_with(|c: char| c.is_ascii_digit()) {
-        (day, month) = (number(first)?, second);
-        let written = words.next()?;
-        let short = written.len() == 2;
-        year = number(written)?
-            + if !short {
-                0
-            } else if number(written)? < 70 {
-                2000
-            } else {
-                1900
-            };
-        time = words.next()?;
-        if words.next() != Some("GMT") {
-            return None;
+    date(text.as_bytes())
+}
+
+fn date(text: &[u8]) -> Option<u64> {
+    let mut words: [&[u8]; 6] = [b""; 6];
+    let mut count = 0;
+    for word in text.split(|b| b" -,".contains(b)) {
+        if !word.is_empty() {
+            *words.get_mut(count)? = word;
+            count += 1;
         }
-    } else {
-        (month, day) = (first, number(second)?);
-        time = words.next()?;
-        year = number(words.next()?)?;
     }
-    let months = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    let month = months
-        .find(month)
-        .filter(|at| at % 3 == 0 && month.len() == 3)? as u64
-        / 3;
-    let mut parts = time.split(':');
-    let (h, m, s) = (
-        number(parts.next()?)?,
-        number(parts.next()?)?,
-        number(parts.next()?)?,
-    );
+    let (day, month, year, time) = match words.get(..count)? {
+        // `Sun, 06 Nov 1994 08:49:37 GMT`, `Sunday, 06-Nov-94 08:49:37 GMT`
+        [_, day, month, year, time, b"GMT"] => (day, month, year, time),
+        // `Sun Nov  6 08:49:37 1994`
+        [_, month, day, time, year] => (day, month, year, time),
+        _ => return None,
+    };
+    let century = match (year.len(), year.first()?) {
+        (2, b'0'..=b'6') => 2000,
+        (2, _) => 1900,
+        _ => 0,
+    };
+    let (day, year) = (number(day)?, century + number(year)?);
+    let mut months = b"JanFebMarAprMayJunJulAugSepOctNovDec".chunks(3);
+    let month = months.position(|name| name == *month)? as u64;
+    let (h, rest) = split_once(time, b':')?;
+    let (m, s) = split_once(rest, b':')?;
+    let (h, m, s) = (number(h)?, number(m)?, number(s)?);
     let in_range = (1970..=9999).contains(&year) && (1..=31).contains(&day);
-    if !in_range || h > 23 || m > 59 || s > 60 || parts.next().is_some() || words.next().is_some() {
+    if !in_range || h > 23 || m > 59 || s > 60 {
         return None;
     }
     // Days of a year that begins in March, so that the leap day is its last.
@@ -87,9 +78,8 @@ pub fn http_date(text: &str) -> Option<u64> {
     Some(days * 86_400 + h * 3600 + m * 60 + s)
 }
 
-fn number(text: &str) -> Option<u64> {
-    let digits = text.len() <= 4 && text.bytes().all(|b| b.is_ascii_digit());
-    text.parse().ok().filter(|_| digits)
+fn number(text: &[u8]) -> Option<u64> {
+    whole(text).filter(|_| text.len() <= 4)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 
 use crate::backoff;
 use crate::outbox::{Reader, checksum, cut};
+use crate::prelude::*;
 use crate::store::{Now, Random, Store, StoreError};
 use crate::throttle::Moment;
 use core::time::Duration;
@@ -157,25 +158,33 @@ impl Control {
         let mut control = Self {
             knocked,
             mode,
-            failures: r.u32()?,
-            refusals: r.u32()?,
-            reserved: r.u32()?,
-            nonce: r.u64()?,
-            epoch: r.u64()?,
-            lease_until: r.u64()?,
-            retry_at: r.u64()?,
-            hold_until: r.u64()?,
-            reserved_until: r.u64()?,
-            listed_ns: r.u64()?,
-            waiting: r.u64()?,
-            waiting_bytes: r.u64()?,
-            dead: r.u64()?,
-            dead_bytes: r.u64()?,
-            delivered_total: r.u64()?,
-            resent_total: r.u64()?,
-            dropped_total: r.u64()?,
             ..Self::default()
         };
+        for n in [
+            &mut control.failures,
+            &mut control.refusals,
+            &mut control.reserved,
+        ] {
+            *n = r.u32()?;
+        }
+        for n in [
+            &mut control.nonce,
+            &mut control.epoch,
+            &mut control.lease_until,
+            &mut control.retry_at,
+            &mut control.hold_until,
+            &mut control.reserved_until,
+            &mut control.listed_ns,
+            &mut control.waiting,
+            &mut control.waiting_bytes,
+            &mut control.dead,
+            &mut control.dead_bytes,
+            &mut control.delivered_total,
+            &mut control.resent_total,
+            &mut control.dropped_total,
+        ] {
+            *n = r.u64()?;
+        }
         for text in [&mut control.holder, &mut control.reason] {
             let len = r.u16()?;
             *text = r.text(len)?;

@@ -1,8 +1,9 @@
 //! Events: what a report becomes on the wire.
 
 use crate::json::{self, JsonError};
+use crate::prelude::*;
 use crate::store::Random;
-use thiserror::Error;
+use crate::text::{ascii, decimal, errors_by_message};
 
 /// Longest interaction id or MCP id, in bytes.
 pub const MAX_ID_BYTES: usize = 256;
@@ -69,13 +70,11 @@ pub struct Report<'a> {
 }
 
 /// Why a report is refused.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InvalidReport {
     /// The payload.
-    #[error("data {0}")]
-    Data(#[from] JsonError),
+    Data(JsonError),
     /// The event is larger than `max_event_bytes`.
-    #[error("the event has {bytes} bytes, more than max_event_bytes = {limit}")]
     TooLarge {
         /// Its size.
         bytes: usize,
@@ -83,7 +82,6 @@ pub enum InvalidReport {
         limit: usize,
     },
     /// An interaction id or MCP id.
-    #[error("{name} {problem}: it must have 1 to {MAX_ID_BYTES} bytes and no control characters")]
     Id {
         /// Which one.
         name: &'static str,
@@ -91,15 +89,46 @@ pub enum InvalidReport {
         problem: &'static str,
     },
     /// An idempotency key or `traceparent`.
-    #[error(
-        "{name} is malformed: it must have 1 to {MAX_HEADER_BYTES} visible ASCII characters \
-         other than `\"` and `\\`"
-    )]
     Header {
         /// Which one.
         name: &'static str,
     },
 }
+
+impl InvalidReport {
+    /// What is wrong, in words.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match self {
+            Self::Data(problem) => ["data ", &problem.message()].concat(),
+            Self::TooLarge { bytes, limit } => [
+                "the event has ",
+                &decimal(*bytes as u64),
+                " bytes, more than max_event_bytes = ",
+                &decimal(*limit as u64),
+            ]
+            .concat(),
+            Self::Id { name, problem } => [
+                name,
+                " ",
+                problem,
+                ": it must have 1 to ",
+                &decimal(MAX_ID_BYTES as u64),
+                " bytes and no control characters",
+            ]
+            .concat(),
+            Self::Header { name } => [
+                name,
+                " is malformed: it must have 1 to ",
+                &decimal(MAX_HEADER_BYTES as u64),
+                " visible ASCII characters other than `\"` and `\\`",
+            ]
+            .concat(),
+        }
+    }
+}
+
+errors_by_message!(InvalidReport);
 
 fn check_id(name: &'static str, id: &str) -> Result<(), InvalidReport> {
     let problem = if id.is_empty() {
@@ -149,7 +178,7 @@ pub fn body(
     if report.data.len() > max_bytes {
         return Err(too_large(report.data.len()));
     }
-    let data = json::check_object(report.data)?;
+    let data = json::check_object(report.data).map_err(InvalidReport::Data)?;
 
     let mut out = Vec::with_capacity(data.len() + report.interaction_id.len() + mcp_id.len() + 160);
     out.extend_from_slice(b"{\"action\":\"");
@@ -177,13 +206,14 @@ pub fn body(
 
 /// A JSON string of a text without control characters.
 fn push_string(out: &mut Vec<u8>, text: &str) {
+    let mut rest = text.as_bytes();
     out.push(b'"');
-    for b in text.bytes() {
-        if b == b'"' || b == b'\\' {
-            out.push(b'\\');
-        }
-        out.push(b);
+    while let Some(at) = rest.iter().position(|b| matches!(b, b'"' | b'\\')) {
+        out.extend_from_slice(&rest[..at]);
+        out.extend_from_slice(&[b'\\', rest[at]]);
+        rest = &rest[at + 1..];
     }
+    out.extend_from_slice(rest);
     out.push(b'"');
 }
 
@@ -202,27 +232,30 @@ fn push_seconds(out: &mut Vec<u8>, ns: u64) {
     out.truncate(end);
 }
 
-/// `n` in decimal, with zeros in front up to `width` digits.
+/// `n` in decimal, with zeros in front up to `width` digits: at most 20.
 pub(crate) fn push_decimal(out: &mut Vec<u8>, n: u64, width: usize) {
-    let start = out.len();
+    let mut digits = [b'0'; 20];
+    let mut unused = digits.len() - width;
     let mut rest = n;
-    while rest > 0 || out.len() - start < width {
-        out.push(b'0' + (rest % 10) as u8);
+    for (at, digit) in digits.iter_mut().enumerate().rev() {
+        if rest == 0 {
+            break;
+        }
+        *digit += (rest % 10) as u8;
         rest /= 10;
+        unused = unused.min(at);
     }
-    out[start..].reverse();
+    out.extend_from_slice(&digits[unused..]);
 }
 
 /// `n` in lower-case hex, with zeros in front up to `width` digits.
 pub(crate) fn push_hex(out: &mut Vec<u8>, n: u64, width: usize) {
-    let digits = (16 - n.leading_zeros() as usize / 4).max(width);
-    for i in (0..digits).rev() {
-        out.push(b"0123456789abcdef"[(n >> (4 * i)) as usize & 15]);
+    let mut digits = [0; 16];
+    for (i, digit) in digits.iter_mut().rev().enumerate() {
+        *digit = b"0123456789abcdef"[(n >> (4 * i)) as usize & 15];
     }
-}
-
-fn ascii(bytes: Vec<u8>) -> String {
-    bytes.into_iter().map(char::from).collect()
+    let used = (16 - n.leading_zeros() as usize / 4).max(width);
+    out.extend_from_slice(&digits[16 - used..]);
 }
 
 /// A new interaction id: `int_{unix seconds}_{8 hex digits}`.

@@ -6,25 +6,23 @@
 //! refused. Looser than most parsers in one thing: an integer may have any
 //! number of digits, since Python writes them.
 
+use crate::prelude::*;
 use crate::sort::sort;
+use crate::text::{decimal, errors_by_message};
 use core::hash::Hasher;
 use siphasher::sip::SipHasher13;
-use thiserror::Error;
 
 /// Deepest nesting that is taken.
 pub const MAX_DEPTH: usize = 128;
 
 /// Why a text is not taken. Positions are byte offsets from its beginning.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JsonError {
     /// It begins with U+FEFF.
-    #[error("begins with a byte-order mark (remove it: JSON text starts with `{{`)")]
     ByteOrderMark,
     /// It is JSON of another kind, or nothing.
-    #[error("is not a JSON object: it must start with `{{`")]
     NotAnObject,
     /// A character stands where another is due.
-    #[error("is not JSON: expected {expected} at byte {at}")]
     Syntax {
         /// Where.
         at: usize,
@@ -32,33 +30,72 @@ pub enum JsonError {
         expected: &'static str,
     },
     /// `NaN`, `Infinity` or `-Infinity`.
-    #[error("holds NaN or Infinity at byte {at}, which JSON does not have (use null or a string)")]
     NotANumber {
         /// Where.
         at: usize,
     },
     /// A number beyond the range of a double.
-    #[error("holds a number at byte {at} that is too large for a double (at most about 1.8e308)")]
     Overflow {
         /// Where.
         at: usize,
     },
     /// Half of a surrogate pair.
-    #[error("holds a lone surrogate escape at byte {at}, which is no character")]
     LoneSurrogate {
         /// Where.
         at: usize,
     },
     /// An object names a member twice.
-    #[error("holds an object that names the same key twice, the second time at byte {at}")]
     DuplicateKey {
         /// Where.
         at: usize,
     },
     /// Nested beyond [`MAX_DEPTH`].
-    #[error("is nested more than {MAX_DEPTH} levels deep")]
     TooDeep,
 }
+
+impl JsonError {
+    /// What is wrong, in words.
+    #[must_use]
+    pub fn message(&self) -> String {
+        let (before, at, after) = match self {
+            Self::ByteOrderMark => {
+                return "begins with a byte-order mark (remove it: JSON text starts with `{`)"
+                    .to_owned();
+            }
+            Self::NotAnObject => {
+                return "is not a JSON object: it must start with `{`".to_owned();
+            }
+            Self::TooDeep => ("is nested more than ", &MAX_DEPTH, " levels deep"),
+            Self::Syntax { at, expected } => {
+                let expected = ["is not JSON: expected ", expected, " at byte "].concat();
+                return expected + &decimal(*at as u64);
+            }
+            Self::NotANumber { at } => (
+                "holds NaN or Infinity at byte ",
+                at,
+                ", which JSON does not have (use null or a string)",
+            ),
+            Self::Overflow { at } => (
+                "holds a number at byte ",
+                at,
+                " that is too large for a double (at most about 1.8e308)",
+            ),
+            Self::LoneSurrogate { at } => (
+                "holds a lone surrogate escape at byte ",
+                at,
+                ", which is no character",
+            ),
+            Self::DuplicateKey { at } => (
+                "holds an object that names the same key twice, the second time at byte ",
+                at,
+                "",
+            ),
+        };
+        [before, &decimal(*at as u64), after].concat()
+    }
+}
+
+errors_by_message!(JsonError);
 
 /// Checks that `text` is one JSON object and returns it without the white space around it.
 pub fn check_object(text: &str) -> Result<&str, JsonError> {
@@ -95,6 +132,8 @@ struct Scan<'a> {
 }
 
 impl Scan<'_> {
+    // Optimized for size it would be a call, and take as long as all the rest.
+    #[inline(always)]
     fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
@@ -124,7 +163,7 @@ impl Scan<'_> {
         match self.peek() {
             Some(b'{') => self.object(depth),
             Some(b'[') => self.array(depth),
-            Some(b'"') => self.string().map(drop),
+            Some(b'"') => self.string(None),
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(b't') => self.word("true"),
             Some(b'f') => self.word("false"),
@@ -168,8 +207,9 @@ impl Scan<'_> {
                 return Err(self.expected("a key in double quotes"));
             }
             let at = self.at;
-            let hash = self.string()?;
-            self.keys.push((hash, at));
+            let mut hash = SipHasher13::new();
+            self.string(Some(&mut hash))?;
+            self.keys.push((hash.finish(), at));
             self.space();
             self.eat(b':', "`:`")?;
             self.space();
@@ -224,28 +264,31 @@ impl Scan<'_> {
         }
     }
 
-    /// Passes a string and returns the hash of what it means.
-    fn string(&mut self) -> Result<u64, JsonError> {
-        let mut hash = SipHasher13::new();
+    /// Passes a string, and hashes what it means.
+    fn string(&mut self, mut hash: Option<&mut SipHasher13>) -> Result<(), JsonError> {
         self.at += 1;
-        let mut plain = self.at;
         loop {
+            let rest = self.text.get(self.at..).unwrap_or_default();
+            let special = |b: &u8| *b < b' ' || *b == b'"' || *b == b'\\';
+            let plain = rest.iter().position(special).unwrap_or(rest.len());
+            if let Some(hash) = &mut hash {
+                hash.write(&rest[..plain]);
+            }
+            self.at += plain;
             match self.peek() {
                 Some(b'"') => {
-                    hash.write(&self.text[plain..self.at]);
                     self.at += 1;
-                    return Ok(hash.finish());
+                    return Ok(());
                 }
                 Some(b'\\') => {
-                    hash.write(&self.text[plain..self.at]);
                     let c = self.escape()?;
-                    hash.write(c.encode_utf8(&mut [0; 4]).as_bytes());
-                    plain = self.at;
+                    if let Some(hash) = &mut hash {
+                        hash.write(c.encode_utf8(&mut [0; 4]).as_bytes());
+                    }
                 }
-                Some(0..=0x1f) => {
+                Some(_) => {
                     return Err(self.expected("an escape instead of the bare control character"));
                 }
-                Some(_) => self.at += 1,
                 None => return Err(self.expected("the closing `\"` of a string")),
             }
         }

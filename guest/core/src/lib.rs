@@ -13,6 +13,12 @@
 //! coordinator is passed in, so the guest, a simulator and a native test drive
 //! the same code.
 
+// Without `std` the component has no code for what its imports do not offer, and one panic handler
+// that is a fraction of the standard library's.
+#![cfg_attr(not(test), no_std)]
+
+extern crate alloc;
+
 pub mod accept;
 pub mod admin;
 pub mod backoff;
@@ -24,7 +30,13 @@ pub mod outbox;
 pub mod settings;
 mod sort;
 pub mod store;
+pub mod text;
 pub mod throttle;
 
 #[cfg(test)]
 mod testing;
+
+/// What `std` has in scope everywhere.
+mod prelude {
+    pub(crate) use alloc::{borrow::ToOwned, boxed::Box, string::String, vec, vec::Vec};
+}

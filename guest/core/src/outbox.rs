@@ -28,9 +28,10 @@
 //! keys; the record with more moves is the one that counts.
 
 use crate::event::{self, Action};
+use crate::prelude::*;
+use crate::text::{ascii, decimal, errors_by_message, whole};
 use core::hash::Hasher;
 use siphasher::sip::SipHasher13;
-use thiserror::Error;
 
 /// Longest text kept of a failure, in bytes.
 pub const MAX_FAILURE_BYTES: usize = 600;
@@ -115,28 +116,24 @@ impl EventKey {
         event::push_hex(&mut out, self.size.into(), 1);
         out.push(b'.');
         event::push_hex(&mut out, self.random, 16);
-        out.into_iter().map(char::from).collect()
+        ascii(out)
     }
 
     /// Reads a key of the store; none when it is not an event's.
     #[must_use]
     pub fn parse(name: &str) -> Option<(Place, Self)> {
-        let mut parts = name.split('.');
+        let mut parts = name.as_bytes().split(|b| *b == b'.');
         let place = match parts.next()? {
-            "q" => Place::Waiting,
-            "d" => Place::Dead,
+            b"q" => Place::Waiting,
+            b"d" => Place::Dead,
             _ => return None,
         };
-        let ns = parts.next().filter(|p| p.len() == 20)?;
-        let ns = ns.bytes().try_fold(0u64, |n, b| {
-            let digit = char::from(b).to_digit(10)?;
-            n.checked_mul(10)?.checked_add(digit.into())
-        })?;
+        let ns = whole(parts.next().filter(|p| p.len() == 20)?)?;
         let interaction = hex(parts.next()?, 16..=16)?;
         let stage = match parts.next()? {
-            "s" => Stage::Start,
-            "p" => Stage::Progress,
-            "e" => Stage::End,
+            b"s" => Stage::Start,
+            b"p" => Stage::Progress,
+            b"e" => Stage::End,
             _ => return None,
         };
         let size = hex(parts.next()?, 1..=8)? as u32;
@@ -157,18 +154,39 @@ impl EventKey {
     }
 }
 
+/// The events among `names`, as a listing of the store has them: those that wait, and the dead
+/// letters. What is left out is another's, or the control record.
+#[must_use]
+pub fn sort_out(names: &[String]) -> [Vec<EventKey>; 2] {
+    let (mut waiting, mut dead) = (Vec::with_capacity(names.len()), Vec::new());
+    for name in names {
+        match EventKey::parse(name) {
+            Some((Place::Waiting, key)) => waiting.push(key),
+            Some((Place::Dead, key)) => dead.push(key),
+            None => {}
+        }
+    }
+    [waiting, dead]
+}
+
+/// The bytes of the bodies of `keys`.
+#[must_use]
+pub fn bytes(keys: &[EventKey]) -> u64 {
+    keys.iter().map(|key| u64::from(key.size)).sum()
+}
+
 /// The keys in the store of several events.
 #[must_use]
 pub fn names(keys: &[EventKey], place: Place) -> Vec<String> {
     keys.iter().map(|key| key.name(place)).collect()
 }
 
-fn hex(text: &str, len: core::ops::RangeInclusive<usize>) -> Option<u64> {
+fn hex(text: &[u8], len: core::ops::RangeInclusive<usize>) -> Option<u64> {
     if !len.contains(&text.len()) {
         return None;
     }
-    text.bytes().try_fold(0u64, |n, b| {
-        Some(n << 4 | u64::from(char::from(b).to_digit(16)?))
+    text.iter().try_fold(0u64, |n, b| {
+        Some(n << 4 | u64::from(char::from(*b).to_digit(16)?))
     })
 }
 
@@ -202,15 +220,32 @@ pub struct Record {
 }
 
 /// A value that is not a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadRecord {
     /// Damaged or cut short.
-    #[error("the record is damaged")]
     Damaged,
     /// Of a newer version.
-    #[error("the record has version {0}, this reporter reads version {VERSION}")]
     Newer(u8),
 }
+
+impl BadRecord {
+    /// What is wrong, in words.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match self {
+            Self::Damaged => "the record is damaged".to_owned(),
+            Self::Newer(version) => [
+                "the record has version ",
+                &decimal((*version).into()),
+                ", this reporter reads version ",
+                &decimal(VERSION.into()),
+            ]
+            .concat(),
+        }
+    }
+}
+
+errors_by_message!(BadRecord);
 
 impl Record {
     /// A record of an event that was never tried.
@@ -292,8 +327,15 @@ impl Record {
         if r.u64()? != checksum(r.bytes) {
             return None;
         }
-        let (moves, tries, charged) = (r.u32()?, r.u32()?, r.u32()?);
-        let (first_failure_ns, not_before_ns, delivered_mark) = (r.u64()?, r.u64()?, r.u64()?);
+        let (mut counts, mut times) = ([0; 3], [0; 3]);
+        for n in &mut counts {
+            *n = r.u32()?;
+        }
+        for n in &mut times {
+            *n = r.u64()?;
+        }
+        let [moves, tries, charged] = counts;
+        let [first_failure_ns, not_before_ns, delivered_mark] = times;
         let action = *Action::ALL.get(usize::from(r.u8()?))?;
         let lengths = [r.u16()?, r.u8()?.into(), r.u8()?.into(), r.u16()?];
         Some(Self {

@@ -1,20 +1,23 @@
 //! The configuration that the component obeys: every key, its default, what is
 //! allowed.
 //!
-//! Settings arrive as text under their names (`wasi:config`). [`KEYS`] is the
-//! one place where names, defaults and bounds stand; documentation and the
-//! host's own checks are made from it.
+//! Settings arrive as text under their names (`wasi:config`). The rules in
+//! `key` are the one place where names, defaults and bounds stand; [`KEYS`],
+//! for documentation, and the host's own checks are made from them.
 
 mod api_key;
+mod docs;
 mod endpoint;
 mod key;
 #[cfg(test)]
 mod tests;
 
 pub use api_key::ApiKey;
+pub use docs::{KEYS, Key};
 pub use endpoint::Endpoint;
-pub use key::{KEYS, Key, LEASE_HOLDER, SettingError, check, printable};
+pub use key::{SettingError, check, names, printable};
 
+use crate::prelude::*;
 use core::time::Duration;
 
 /// What a full outbox does with a new event.
@@ -113,7 +116,7 @@ impl Settings {
         let max_event_bytes = reader.number(&key::MAX_EVENT_BYTES) as u32;
         let deliver_on_report = reader.number(&key::DELIVER_ON_REPORT) != 0;
         let report_budget = reader.duration(&key::REPORT_BUDGET);
-        let lease_holder = reader.text(&LEASE_HOLDER).map(str::to_owned);
+        let lease_holder = reader.text(&key::LEASE_HOLDER).map(str::to_owned);
         let (Some(mcp_id), Some(endpoint), Some(api_key)) = (mcp_id, endpoint, api_key) else {
             return reader.finish(None);
         };
@@ -146,7 +149,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn given(&self, key: &Key) -> Option<&'a str> {
+    fn given(&self, key: &key::Rule) -> Option<&'a str> {
         self.given
             .iter()
             .rev()
@@ -155,7 +158,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The text of a key that is checked but not parsed.
-    fn text(&mut self, key: &'static Key) -> Option<&'a str> {
+    fn text(&mut self, key: &'static key::Rule) -> Option<&'a str> {
         let text = self.given(key)?;
         match key.check(text) {
             Ok(()) => Some(text),
@@ -168,7 +171,7 @@ impl<'a> Reader<'a> {
 
     fn required<T>(
         &mut self,
-        key: &'static Key,
+        key: &'static key::Rule,
         parse: impl FnOnce(&'a str) -> Result<T, SettingError>,
     ) -> Option<T> {
         let parsed = match self.given(key) {
@@ -179,7 +182,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The value of a scalar; 0 after an error, which is never looked at.
-    fn number(&mut self, key: &'static Key) -> u64 {
+    fn number(&mut self, key: &'static key::Rule) -> u64 {
         let text = self.given(key).or(key.default).unwrap_or_default();
         key.number(text).unwrap_or_else(|| {
             self.errors.push(SettingError::bad(key, text));
@@ -187,7 +190,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn duration(&mut self, key: &'static Key) -> Duration {
+    fn duration(&mut self, key: &'static key::Rule) -> Duration {
         Duration::from_nanos(self.number(key))
     }
 

@@ -1,11 +1,21 @@
 //! The world as the core sees it: a key-value store, two clocks, random bytes.
 
-use thiserror::Error;
+use crate::prelude::*;
+use crate::text::errors_by_message;
 
 /// The store failed. The text is the store's own, for people.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{0}")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreError(pub String);
+
+impl StoreError {
+    /// What it says.
+    #[must_use]
+    pub fn message(&self) -> String {
+        self.0.clone()
+    }
+}
+
+errors_by_message!(StoreError);
 
 /// A key-value store with the operations of `wasi:keyvalue`.
 ///

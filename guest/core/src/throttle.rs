@@ -5,7 +5,7 @@
 //! on, or from [`slack`](Throttle::new) after it was sent if no answer came by
 //! then. A guard of 50 ms covers what is left.
 
-use std::collections::VecDeque;
+use alloc::collections::VecDeque;
 
 /// A moment of the monotonic clock, in nanoseconds. Signed, so that moments
 /// before the instance began can be told.

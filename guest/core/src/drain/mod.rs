@@ -26,14 +26,18 @@ pub use verdict::Answer;
 
 use crate::backoff;
 use crate::control::{Held, LEASE, Mode, RENEWAL, nanos};
-use crate::outbox::{EventKey, Place, Record, names};
+use crate::event::push_hex;
+use crate::outbox::{EventKey, Place, Record, bytes, names, sort_out};
+use crate::prelude::*;
 use crate::settings::Settings;
 use crate::sort::sort;
 use crate::store::{Now, Random, Store, StoreError};
+use crate::text::ascii;
 use crate::throttle::{Moment, Throttle};
+use alloc::sync::Arc;
 use core::time::Duration;
+use outcome::settle_moves;
 use queue::Queue;
-use std::sync::Arc;
 
 /// Records read ahead at once.
 const READ_AHEAD: usize = 64;
@@ -188,10 +192,11 @@ impl Drainer {
     pub fn new(settings: Arc<Settings>, random: &mut dyn Random) -> Self {
         let mut b = [0; 4];
         random.fill(&mut b);
-        let id = u32::from_le_bytes(b);
         let name = settings.lease_holder.as_deref().unwrap_or("reporter");
+        let mut id = Vec::new();
+        push_hex(&mut id, u32::from_le_bytes(b).into(), 8);
         Self {
-            holder: format!("{name}#{id:08x}"),
+            holder: [name, "#", &ascii(id)].concat(),
             token: 0,
             throttle: Throttle::new(settings.rate_limit, nanos(settings.rate_period)),
             settings,
@@ -368,12 +373,7 @@ impl Drainer {
     /// Deletes what was delivered in an earlier session, while the store failed.
     fn delete_left_over(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
         if !self.undeleted.is_empty() {
-            let names: Vec<_> = self
-                .undeleted
-                .iter()
-                .map(|k| k.name(Place::Waiting))
-                .collect();
-            store.delete_many(&names)?;
+            store.delete_many(&names(&self.undeleted, Place::Waiting))?;
             self.undeleted.clear();
         }
         Ok(())
@@ -507,7 +507,7 @@ impl Drainer {
                         self.carry.queue.read(key, Box::new(record));
                     }
                 }
-                Err(why) => self.set_aside_unread(store, key, &value, &why.to_string())?,
+                Err(why) => self.set_aside_unread(store, key, &value, &why.message())?,
             }
         }
         Ok(())
@@ -515,44 +515,33 @@ impl Drainer {
 
     /// Lists the store and takes over what waits.
     fn list(&mut self, store: &mut dyn Store, now: Now) -> Result<(), StoreError> {
-        let names = store.list_keys()?;
-        let (mut waiting, mut dead) = (Vec::with_capacity(names.len()), Vec::new());
-        for name in names {
-            match EventKey::parse(&name) {
-                Some((Place::Waiting, key)) => waiting.push(key),
-                Some((Place::Dead, key)) => dead.push(key),
-                None => {} // another's, or the control record
-            }
-        }
-        self.settle_moves(store, &mut waiting, &mut dead)?;
+        let [mut waiting, mut dead] = sort_out(&store.list_keys()?);
+        let gone = settle_moves(store, &waiting, &mut dead)?;
         let Some(session) = &mut self.session else {
             return Ok(());
         };
         session.stale = false;
-        let bytes = |keys: &[EventKey]| keys.iter().map(|k| u64::from(k.size)).sum();
         let control = &mut session.held.control;
         control.listed_ns = now.wall_ns;
         (control.dead, control.dead_bytes) = (dead.len() as u64, bytes(&dead));
-        waiting.retain(|k| !self.undeleted.contains(k));
-        let began = now.wall_ns;
-        let mut late = None;
-        waiting.retain(|k| {
-            let passed_over = k.ns > began && k.ns - began <= LISTING_SKEW_NS;
-            if passed_over {
-                late = Some(late.map_or(k.ns, |l: u64| l.min(k.ns)));
-            }
-            !passed_over
-        });
-        (control.waiting, control.waiting_bytes) = (waiting.len() as u64, bytes(&waiting));
-        self.carry.listed_at = moment(now);
-        self.carry.relist_at = late.map(|ns| from_wall(ns, now, LISTING_LIFE) + 1);
-
-        // What comes after a dead letter of its interaction follows it.
+        (control.waiting, control.waiting_bytes) = (0, 0);
         let taken: Vec<_> = session.flights.iter().map(|(_, f)| f.key).collect();
         let mut graves: Vec<_> = dead.iter().map(|k| k.interaction).collect();
         sort(&mut graves, |a, b| a < b);
         let mut followers = Vec::new();
+        let mut late = None;
         waiting.retain(|k| {
+            if gone.contains(k) || self.undeleted.contains(k) {
+                return false;
+            }
+            let ahead = k.ns.saturating_sub(now.wall_ns);
+            if ahead > 0 && ahead <= LISTING_SKEW_NS {
+                late = Some(late.map_or(k.ns, |l: u64| l.min(k.ns)));
+                return false;
+            }
+            control.waiting += 1;
+            control.waiting_bytes += u64::from(k.size);
+            // What comes after a dead letter of its interaction follows it.
             let follows = graves.binary_search(&k.interaction).is_ok()
                 && taken.iter().all(|t| t.interaction != k.interaction);
             if follows {
@@ -560,6 +549,8 @@ impl Drainer {
             }
             !follows
         });
+        self.carry.listed_at = moment(now);
+        self.carry.relist_at = late.map(|ns| from_wall(ns, now, LISTING_LIFE) + 1);
         self.carry.queue.relist(waiting, &taken);
         self.bury(store, &followers, None)
     }

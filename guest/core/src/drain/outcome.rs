@@ -5,8 +5,10 @@ use super::{Drainer, Flight, Halt, Note, moment};
 use crate::backoff;
 use crate::control::{BREAKER_FAILURES, Mode, REFUSALS, nanos};
 use crate::outbox::{EventKey, Place, Record, names};
+use crate::prelude::*;
 use crate::sort::sort;
 use crate::store::{Now, Random, Store, StoreError};
+use crate::text::decimal;
 use core::time::Duration;
 
 /// Records moved at once.
@@ -162,11 +164,16 @@ impl Drainer {
         }
         if counts && (control.mode != Mode::Closed || control.failures >= BREAKER_FAILURES) {
             if control.mode == Mode::Closed {
-                self.notes.push(Note::Warn(format!(
-                    "the coordinator failed {} times in a row, the last time with: {}; \
-                     events wait in the outbox",
-                    control.failures, record.last_failure
-                )));
+                self.notes.push(Note::Warn(
+                    [
+                        "the coordinator failed ",
+                        &decimal(control.failures.into()),
+                        " times in a row, the last time with: ",
+                        &record.last_failure,
+                        "; events wait in the outbox",
+                    ]
+                    .concat(),
+                ));
             }
             let failures = control
                 .failures
@@ -193,10 +200,17 @@ impl Drainer {
         if record.charged >= self.settings.max_retries.max(1)
             && Duration::from_nanos(age) >= self.settings.dead_letter_after
         {
-            self.notes.push(Note::Warn(format!(
-                "an event of interaction {} became a dead letter after {} tries: {}",
-                record.interaction_id, record.tries, record.last_failure
-            )));
+            self.notes.push(Note::Warn(
+                [
+                    "an event of interaction ",
+                    &record.interaction_id,
+                    " became a dead letter after ",
+                    &decimal(record.tries.into()),
+                    " tries: ",
+                    &record.last_failure,
+                ]
+                .concat(),
+            ));
             return Failed::Dead(key, record);
         }
         // While the breaker is open, it alone says when to try again.
@@ -227,13 +241,18 @@ impl Drainer {
         if let Some(session) = &mut self.session {
             session.done.failed += 1;
             let control = &mut session.held.control;
-            let reason = format!("{reason} ({})", record.last_failure);
+            let reason = [reason, " (", &record.last_failure, ")"].concat();
             if control.mode != Mode::Paused {
-                self.notes.push(Note::Warn(format!(
-                    "delivery is paused: {reason}; events wait in the outbox, and one is tried \
-                     every {} s",
-                    backoff::CAP.as_secs()
-                )));
+                self.notes.push(Note::Warn(
+                    [
+                        "delivery is paused: ",
+                        &reason,
+                        "; events wait in the outbox, and one is tried every ",
+                        &decimal(backoff::CAP.as_secs()),
+                        " s",
+                    ]
+                    .concat(),
+                ));
             }
             control.mode = Mode::Paused;
             control.reason = reason;
@@ -270,10 +289,15 @@ impl Drainer {
                 session.held.control.mode = Mode::Closed;
             }
         }
-        self.notes.push(Note::Warn(format!(
-            "an event of interaction {} was refused and became a dead letter: {}",
-            record.interaction_id, record.last_failure
-        )));
+        self.notes.push(Note::Warn(
+            [
+                "an event of interaction ",
+                &record.interaction_id,
+                " was refused and became a dead letter: ",
+                &record.last_failure,
+            ]
+            .concat(),
+        ));
         Failed::Dead(key, record)
     }
 
@@ -338,10 +362,16 @@ impl Drainer {
         value: &[u8],
         why: &str,
     ) -> Result<(), StoreError> {
-        self.notes.push(Note::Warn(format!(
-            "an event could not be read and became a dead letter: {why} ({})",
-            key.name(Place::Dead)
-        )));
+        self.notes.push(Note::Warn(
+            [
+                "an event could not be read and became a dead letter: ",
+                why,
+                " (",
+                &key.name(Place::Dead),
+                ")",
+            ]
+            .concat(),
+        ));
         store.set(&key.name(Place::Dead), value)?;
         store.delete_many(&[key.name(Place::Waiting)])?;
         self.count_dead(1, key.size.into());
@@ -359,51 +389,42 @@ impl Drainer {
             control.dead_bytes += bytes;
         }
     }
+}
 
-    /// Ends the moves that a crash cut in half: where an event is both waiting
-    /// and a dead letter, the record with more moves counts.
-    pub(super) fn settle_moves(
-        &mut self,
-        store: &mut dyn Store,
-        waiting: &mut Vec<EventKey>,
-        dead: &mut Vec<EventKey>,
-    ) -> Result<(), StoreError> {
-        if dead.is_empty() {
-            return Ok(());
+/// Ends the moves that a crash cut in half: where an event is both waiting and
+/// a dead letter, the record with more moves counts. Takes those that are not
+/// dead letters out of `dead`, and returns those that do not wait.
+pub(super) fn settle_moves(
+    store: &mut dyn Store,
+    waiting: &[EventKey],
+    dead: &mut Vec<EventKey>,
+) -> Result<Vec<EventKey>, StoreError> {
+    sort(dead, |a, b| a < b);
+    let (mut gone, mut losers) = (Vec::new(), Vec::new());
+    for key in waiting {
+        let Ok(at) = dead.binary_search(key) else {
+            continue;
+        };
+        let [as_waiting, as_dead] = [Place::Waiting, Place::Dead].map(|place| key.name(place));
+        let moves = [&as_waiting, &as_dead].map(|name| {
+            let value = store.get(name)?;
+            let moves = |v| Record::decode(v).map_or(0, |record| record.moves);
+            Ok(value.as_deref().map(moves))
+        });
+        let [waiting_moves, dead_moves] = moves;
+        // Equal only when neither can be read: then it is a dead letter.
+        if waiting_moves? > dead_moves? {
+            dead.remove(at);
+            losers.push(as_dead);
+        } else {
+            gone.push(*key);
+            losers.push(as_waiting);
         }
-        sort(dead, |a, b| a < b);
-        let both: Vec<_> = waiting
-            .iter()
-            .filter(|k| dead.binary_search(k).is_ok())
-            .copied()
-            .collect();
-        let mut losers = Vec::new();
-        for key in both {
-            let names = [key.name(Place::Waiting), key.name(Place::Dead)];
-            let values = store.get_many(&names)?;
-            let moves = |v: &Option<Vec<u8>>| {
-                let moves = |v| Record::decode(v).map_or(0, |record| record.moves);
-                v.as_deref().map(moves)
-            };
-            // Equal only when neither can be read: then it is a dead letter.
-            let dead_loses = moves(&values[0]) > moves(&values[1]);
-            losers.push((
-                key,
-                if dead_loses {
-                    Place::Dead
-                } else {
-                    Place::Waiting
-                },
-            ));
-        }
-        if !losers.is_empty() {
-            let names: Vec<_> = losers.iter().map(|(key, place)| key.name(*place)).collect();
-            store.delete_many(&names)?;
-            waiting.retain(|k| !losers.contains(&(*k, Place::Waiting)));
-            dead.retain(|k| !losers.contains(&(*k, Place::Dead)));
-        }
-        Ok(())
     }
+    if !losers.is_empty() {
+        store.delete_many(&losers)?;
+    }
+    Ok(gone)
 }
 
 enum Failed {

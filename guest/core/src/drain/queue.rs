@@ -8,10 +8,11 @@
 //! [`take_lane`](Queue::take_lane).
 
 use crate::outbox::{EventKey, Record, Stage};
+use crate::prelude::*;
 use crate::sort::sort;
 use crate::throttle::Moment;
+use alloc::collections::{BinaryHeap, VecDeque};
 use core::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
 
 /// Events `next..end` of the listing.
 #[derive(Debug, Clone, Copy)]

@@ -15,6 +15,9 @@ struct Receipt {
     key: String,
 }
 
+/// Answers a request; how long that takes, in milliseconds.
+type Coordinator<'a> = Box<dyn FnMut(&Receipt) -> (Answer, u64) + 'a>;
+
 struct World<'a> {
     store: Memory,
     dice: Dice,
@@ -22,8 +25,7 @@ struct World<'a> {
     drainer: Drainer,
     ms: u64,
     receipts: Vec<Receipt>,
-    /// Answers the request; how long that takes, in milliseconds.
-    coordinator: Box<dyn FnMut(&Receipt) -> (Answer, u64) + 'a>,
+    coordinator: Coordinator<'a>,
     log: Vec<Note>,
 }
 

@@ -1,6 +1,8 @@
 //! What an answer means: the table of delivery rules.
 
 use crate::outbox::{MAX_FAILURE_BYTES, cut};
+use crate::prelude::*;
+use crate::text::decimal;
 
 /// What came of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,11 +58,13 @@ pub(super) fn judge(answer: &Answer) -> Verdict {
 /// The answer in words, for status and dead letters.
 pub(super) fn describe(answer: &Answer) -> String {
     let text = match answer {
-        Answer::Status { code, body, .. } if body.is_empty() => format!("HTTP {code}"),
-        Answer::Status { code, body, .. } => format!("HTTP {code}: {body}"),
+        Answer::Status { code, body, .. } => {
+            let colon = if body.is_empty() { "" } else { ": " };
+            ["HTTP ", &decimal((*code).into()), colon, body].concat()
+        }
         Answer::TimedOut => "no complete answer within request_timeout".to_owned(),
         Answer::Failed(why) => why.clone(),
-        Answer::Denied(why) => format!("request denied: {why}"),
+        Answer::Denied(why) => ["request denied: ", why].concat(),
     };
     cut(&text, MAX_FAILURE_BYTES).to_owned()
 }

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::key::{API_KEY, SettingError};
+use crate::prelude::*;
 
 /// Longest key, in bytes: what servers commonly take as one header line.
 const MAX_BYTES: usize = 4096;

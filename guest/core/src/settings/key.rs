@@ -1,20 +1,19 @@
-//! The keys: names, defaults, bounds, and what is said about a bad text.
-
-use core::fmt;
+//! The rules: names, defaults, bounds, and what is said about a bad text.
 
 use super::{ApiKey, Endpoint};
+use crate::event::push_hex;
+use crate::prelude::*;
+use crate::text::{ascii, errors_by_message, split_once, whole};
 
 /// A setting: its name, its default, what is allowed.
 #[derive(Debug)]
-pub struct Key {
+pub(super) struct Rule {
     /// Name in `wasi:config` and in the configuration file.
     pub name: &'static str,
     /// The default, as one would write it; none when there is none.
     pub default: Option<&'static str>,
     /// What is allowed: goes on after "must be".
     pub allowed: &'static str,
-    /// What it is for, in one line.
-    pub doc: &'static str,
     kind: Kind,
 }
 
@@ -43,151 +42,134 @@ enum Kind {
 const MS: u64 = 1_000_000;
 const S: u64 = 1_000 * MS;
 
-pub(super) static MCP_ID: Key = Key {
+pub(super) static MCP_ID: Rule = Rule {
     name: "mcp_id",
     default: None,
     allowed: "1 to 256 bytes of text without control characters",
-    doc: "Name of the MCP program that reports. Required when reporting.",
     kind: Kind::Text {
         max: 256,
         visible: false,
     },
 };
-pub(super) static ENABLE: Key = Key {
+pub(super) static ENABLE: Rule = Rule {
     name: "enable_interaction_logging",
     default: Some("false"),
     allowed: "true or false (or 1 or 0)",
-    doc: "Whether interactions are reported at all.",
     kind: Kind::Switch,
 };
-pub(super) static URL: Key = Key {
+pub(super) static URL: Rule = Rule {
     name: "coordinator_url",
     default: None,
     allowed: "an http:// or https:// URL with a host, optionally a port (1 to 65535) and a path, without query, fragment, spaces or non-ASCII",
-    doc: "Where the coordinator is. Required when reporting.",
     kind: Kind::Url,
 };
-pub(super) static API_KEY: Key = Key {
+pub(super) static API_KEY: Rule = Rule {
     name: "coordinator_api_key",
     default: None,
     allowed: "1 to 4096 printable ASCII characters on one line, without a space at either end",
-    doc: "The coordinator's key for this program. Required when reporting.",
     kind: Kind::Secret,
 };
-pub(super) static MAX_RETRIES: Key = Key {
+pub(super) static MAX_RETRIES: Rule = Rule {
     name: "max_retries",
     default: Some("3"),
     allowed: "a whole number from 0 to 1000",
-    doc: "Failed tries of an event, made while others got through, before it becomes a dead letter.",
     kind: Kind::Whole { min: 0, max: 1000 },
 };
-pub(super) static RETRY_DELAY: Key = Key {
+pub(super) static RETRY_DELAY: Rule = Rule {
     name: "retry_delay",
     default: Some("1.0"),
     allowed: "a number of seconds from 0.001 to 3600",
-    doc: "Base of the exponential backoff, in seconds; the backoff never exceeds 30.",
     kind: Kind::Seconds {
         min: MS,
         max: 3600 * S,
     },
 };
-pub(super) static DEAD_LETTER_AFTER: Key = Key {
+pub(super) static DEAD_LETTER_AFTER: Rule = Rule {
     name: "dead_letter_after",
     default: Some("900"),
     allowed: "a number of seconds from 0 to 31536000",
-    doc: "Retries make no dead letter sooner than this after an event's first failure, in seconds.",
     kind: Kind::Seconds {
         min: 0,
         max: 31_536_000 * S,
     },
 };
-pub(super) static REQUEST_TIMEOUT: Key = Key {
+pub(super) static REQUEST_TIMEOUT: Rule = Rule {
     name: "request_timeout",
     default: Some("5.0"),
     allowed: "a number of seconds from 0.1 to 300",
-    doc: "Longest time for one request, connection to last byte, in seconds.",
     kind: Kind::Seconds {
         min: 100 * MS,
         max: 300 * S,
     },
 };
-pub(super) static RATE_LIMIT: Key = Key {
+pub(super) static RATE_LIMIT: Rule = Rule {
     name: "rate_limit",
     default: Some("10"),
     allowed: "a whole number from 0 to 10000 (0 lifts the throttle)",
-    doc: "Most sends in any window of rate_period, retries included.",
     kind: Kind::Whole {
         min: 0,
         max: 10_000,
     },
 };
-pub(super) static RATE_PERIOD: Key = Key {
+pub(super) static RATE_PERIOD: Rule = Rule {
     name: "rate_period",
     default: Some("1.0"),
     allowed: "a number of seconds from 0.001 to 3600",
-    doc: "The window of rate_limit, in seconds.",
     kind: Kind::Seconds {
         min: MS,
         max: 3600 * S,
     },
 };
-pub(super) static MAX_IN_FLIGHT: Key = Key {
+pub(super) static MAX_IN_FLIGHT: Rule = Rule {
     name: "max_in_flight",
     default: Some("16"),
     allowed: "a whole number from 1 to 256",
-    doc: "Most requests at once.",
     kind: Kind::Whole { min: 1, max: 256 },
 };
 // The two upper bounds leave room for sums and percentages in 64 bits.
-pub(super) static MAX_EVENTS: Key = Key {
+pub(super) static MAX_EVENTS: Rule = Rule {
     name: "max_events",
     default: Some("100000"),
     allowed: "a whole number from 1 to 1000000000000",
-    doc: "Most events in the outbox.",
     kind: Kind::Whole {
         min: 1,
         max: 1_000_000_000_000,
     },
 };
-pub(super) static MAX_BYTES: Key = Key {
+pub(super) static MAX_BYTES: Rule = Rule {
     name: "max_bytes",
     default: Some("268435456"),
     allowed: "a whole number from 1024 to 1000000000000000",
-    doc: "Most bytes of events in the outbox.",
     kind: Kind::Whole {
         min: 1024,
         max: 1_000_000_000_000_000,
     },
 };
-pub(super) static WHEN_FULL: Key = Key {
+pub(super) static WHEN_FULL: Rule = Rule {
     name: "when_full",
     default: Some("reject"),
     allowed: "reject or drop-oldest",
-    doc: "What a full outbox does: refuse the new event, or drop the oldest interactions.",
     kind: Kind::WhenFull,
 };
-pub(super) static MAX_EVENT_BYTES: Key = Key {
+pub(super) static MAX_EVENT_BYTES: Rule = Rule {
     name: "max_event_bytes",
     default: Some("262144"),
     allowed: "a whole number from 1024 to 16777216",
-    doc: "Largest event, in bytes.",
     kind: Kind::Whole {
         min: 1024,
         max: 16_777_216,
     },
 };
-pub(super) static DELIVER_ON_REPORT: Key = Key {
+pub(super) static DELIVER_ON_REPORT: Rule = Rule {
     name: "deliver_on_report",
     default: Some("false"),
     allowed: "true or false (or 1 or 0)",
-    doc: "Whether a report also tries to deliver, for runtimes without a timer.",
     kind: Kind::Switch,
 };
-pub(super) static REPORT_BUDGET: Key = Key {
+pub(super) static REPORT_BUDGET: Rule = Rule {
     name: "report_budget",
     default: Some("0.5"),
     allowed: "a number of seconds from 0.001 to 60",
-    doc: "How long a report may wait for that delivery, in seconds.",
     kind: Kind::Seconds {
         min: MS,
         max: 60 * S,
@@ -195,19 +177,18 @@ pub(super) static REPORT_BUDGET: Key = Key {
 };
 
 /// `lease_holder`, which the host sets for each instance and no user does.
-pub static LEASE_HOLDER: Key = Key {
+pub(super) static LEASE_HOLDER: Rule = Rule {
     name: "lease_holder",
     default: None,
     allowed: "1 to 128 visible ASCII characters",
-    doc: "Name by which an instance holds the delivery lease; a random one if not set.",
     kind: Kind::Text {
         max: 128,
         visible: true,
     },
 };
 
-/// The settings that users make, in the order in which documentation lists them.
-pub static KEYS: [&Key; 17] = [
+/// All settings, those that users make in the order in which documentation lists them.
+static RULES: [&Rule; 18] = [
     &MCP_ID,
     &ENABLE,
     &URL,
@@ -225,22 +206,28 @@ pub static KEYS: [&Key; 17] = [
     &MAX_EVENT_BYTES,
     &DELIVER_ON_REPORT,
     &REPORT_BUDGET,
+    &LEASE_HOLDER,
 ];
 
-/// Checks one text, as [`Key::check`] does. A name that is no setting is not
+/// The names of all settings.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    RULES.iter().map(|rule| rule.name)
+}
+
+/// Whether `text` is a value that the setting `name` may have. A name that is no setting is not
 /// this module's to judge, and passes.
 ///
 /// # Errors
 ///
 /// What is wrong with the text; the API key and credentials are not shown.
 pub fn check(name: &str, text: &str) -> Result<(), SettingError> {
-    KEYS.iter()
-        .chain([&&LEASE_HOLDER])
-        .find(|key| key.name == name)
-        .map_or(Ok(()), |key| key.check(text))
+    RULES
+        .iter()
+        .find(|rule| rule.name == name)
+        .map_or(Ok(()), |rule| rule.check(text))
 }
 
-impl Key {
+impl Rule {
     /// Whether `text` is a value that this setting may have.
     ///
     /// # Errors
@@ -258,7 +245,7 @@ impl Key {
                         c.is_control()
                     }
                 };
-                !text.is_empty() && text.len() <= max && !text.contains(bad)
+                !text.is_empty() && text.len() <= max && !text.chars().any(bad)
             }
             _ => self.number(text).is_some(),
         };
@@ -270,7 +257,7 @@ impl Key {
     }
 
     /// Whether its value is free text, which a TOML file must have in quotes.
-    pub fn is_text(&self) -> bool {
+    pub(super) const fn is_text(&self) -> bool {
         matches!(
             self.kind,
             Kind::Text { .. } | Kind::Url | Kind::Secret | Kind::WhenFull
@@ -290,39 +277,31 @@ impl Key {
                 "drop-oldest" => Some(1),
                 _ => None,
             },
-            Kind::Whole { min, max } => whole(text).filter(|n| (min..=max).contains(n)),
-            Kind::Seconds { min, max } => nanoseconds(text).filter(|n| (min..=max).contains(n)),
+            Kind::Whole { min, max } => whole(text.as_bytes()).filter(|n| (min..=max).contains(n)),
+            Kind::Seconds { min, max } => {
+                nanoseconds(text.as_bytes()).filter(|n| (min..=max).contains(n))
+            }
             Kind::Text { .. } | Kind::Url | Kind::Secret => None,
         }
     }
 }
 
-/// Digits only: `str::parse` would let a sign through.
-fn whole(text: &str) -> Option<u64> {
-    if text.starts_with('+') {
-        None
-    } else {
-        text.parse().ok()
-    }
-}
-
 /// Decimal seconds (`1`, `0.25`, `.5`, `1e-1`) in nanoseconds, what is finer cut
 /// off. By hand: float parsing would be several times the code in the component.
-fn nanoseconds(text: &str) -> Option<u64> {
-    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-        // Eight bits bound the loop below.
-        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i8>().ok()?),
+fn nanoseconds(text: &[u8]) -> Option<u64> {
+    let (mantissa, exponent) = match text.iter().position(|b| matches!(b, b'e' | b'E')) {
+        Some(at) => (text.get(..at)?, small(text.get(at + 1..)?)?),
         None => (text, 0),
     };
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let (whole, fraction) = split_once(mantissa, b'.').unwrap_or((mantissa, b""));
     if whole.is_empty() && fraction.is_empty() {
         return None;
     }
     // How many digits stand before the point once the unit is the nanosecond.
-    let places = i64::try_from(whole.len()).ok()? + i64::from(exponent) + 9;
+    let places = i64::try_from(whole.len()).ok()? + exponent + 9;
     let mut sum: u64 = 0;
     let mut place = 0;
-    for digit in whole.bytes().chain(fraction.bytes()) {
+    for digit in whole.iter().chain(fraction) {
         if !digit.is_ascii_digit() {
             return None;
         }
@@ -336,6 +315,18 @@ fn nanoseconds(text: &str) -> Option<u64> {
         place += 1;
     }
     Some(sum)
+}
+
+/// An exponent: at most 127 either way, which bounds the loop over its places.
+fn small(text: &[u8]) -> Option<i64> {
+    let (sign, digits) = match text {
+        [b'-', digits @ ..] => (-1, digits),
+        [b'+', digits @ ..] => (1, digits),
+        digits => (1, digits),
+    };
+    i8::try_from(whole(digits)?)
+        .ok()
+        .map(|n| sign * i64::from(n))
 }
 
 /// A setting that is missing or has a bad text.
@@ -353,7 +344,22 @@ pub struct SettingError {
 const SHOWN_CHARS: usize = 100;
 
 impl SettingError {
-    pub(super) fn missing(key: &'static Key) -> SettingError {
+    /// What is wrong, in words.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match &self.value {
+            Some(value) => [self.key, " = \"", value, "\": must be ", self.allowed].concat(),
+            None => [
+                self.key,
+                " is not set: it is required while ",
+                ENABLE.name,
+                " is true",
+            ]
+            .concat(),
+        }
+    }
+
+    pub(super) fn missing(key: &'static Rule) -> SettingError {
         SettingError {
             key: key.name,
             value: None,
@@ -361,7 +367,7 @@ impl SettingError {
         }
     }
 
-    pub(super) fn bad(key: &'static Key, text: &str) -> SettingError {
+    pub(super) fn bad(key: &'static Rule, text: &str) -> SettingError {
         let value = match (&key.kind, text.char_indices().nth(SHOWN_CHARS)) {
             (Kind::Secret, _) => "***".to_owned(),
             (_, Some((cut, _))) => printable(text.get(..cut).unwrap_or_default()) + "…",
@@ -375,20 +381,7 @@ impl SettingError {
     }
 }
 
-impl fmt::Display for SettingError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.value {
-            Some(value) => write!(f, "{} = \"{value}\": must be {}", self.key, self.allowed),
-            None => write!(
-                f,
-                "{} is not set: it is required while {} is true",
-                self.key, ENABLE.name
-            ),
-        }
-    }
-}
-
-impl core::error::Error for SettingError {}
+errors_by_message!(SettingError);
 
 /// `text` made fit for a terminal: what could break or reorder a line, or
 /// command the terminal, is escaped.
@@ -396,11 +389,22 @@ pub fn printable(text: &str) -> String {
     let mut shown = String::new();
     for c in text.chars() {
         match c {
+            '\n' => shown.push_str("\\n"),
+            '\r' => shown.push_str("\\r"),
+            '\t' => shown.push_str("\\t"),
             // Line and paragraph separators, and what reorders a line.
-            '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => shown.extend(c.escape_unicode()),
-            c if c.is_control() => shown.extend(c.escape_default()),
+            '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => push_escape(&mut shown, c),
+            c if c.is_control() => push_escape(&mut shown, c),
             c => shown.push(c),
         }
     }
     shown
+}
+
+fn push_escape(shown: &mut String, c: char) {
+    let mut digits = Vec::new();
+    push_hex(&mut digits, u32::from(c).into(), 1);
+    for part in ["\\u{", &ascii(digits), "}"] {
+        shown.push_str(part);
+    }
 }

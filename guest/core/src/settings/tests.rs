@@ -519,9 +519,9 @@ fn an_id_is_bounded_and_has_no_control_characters() {
 
 #[test]
 fn every_default_is_allowed_and_every_key_is_described() {
-    for key in KEYS {
+    for key in &KEYS {
         if let Some(default) = key.default {
-            assert_eq!(key.check(default), Ok(()), "{}", key.name);
+            assert_eq!(check(key.name, default), Ok(()), "{}", key.name);
         }
         assert!(
             !key.allowed.is_empty() && key.doc.ends_with('.'),
@@ -529,5 +529,7 @@ fn every_default_is_allowed_and_every_key_is_described() {
             key.name
         );
     }
+    let described = KEYS.iter().map(|key| key.name);
+    assert!(described.chain(["lease_holder"]).eq(names()));
     assert_eq!(check("no_such_name", "anything"), Ok(()));
 }

@@ -1,0 +1,285 @@
+//! What the command line may say.
+
+use super::{
+    Error, check, completions, config, coordinator, deliver, demo, import, outbox, report,
+};
+use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueHint};
+use mcp_reporter::config::{KeyInfo, keys};
+use std::path::PathBuf;
+
+/// The first screen. A test holds it against the commands that there are.
+const TEMPLATE: &str = "\
+{about}
+
+{usage-heading} {usage}
+
+\x1b[1;4mTry it:\x1b[0m
+  demo         Shows it all at work, with nothing but this program
+  coordinator  Runs a coordinator to develop and test against
+
+\x1b[1;4mReport and deliver:\x1b[0m
+  report       Reports what happened in an interaction
+  deliver      Delivers now what waits in the outbox
+
+\x1b[1;4mLook after it:\x1b[0m
+  outbox       Shows the events that wait, and those that were refused
+  check        Checks configuration, store and coordinator
+  config       Writes a configuration file, or shows what is configured
+  import       Takes over what the old client could not deliver
+  completions  Prints a completion script for a shell
+
+\x1b[1;4mExample:\x1b[0m
+  mcp-reporter report start --data '{\"request_type\":\"tools/call\"}'
+
+\x1b[1;4mOptions:\x1b[0m
+{options}
+
+Every setting can be given as a flag: `mcp-reporter report --help` lists them.
+";
+
+const ABOUT: &str = "\
+Reports MCP interactions to a coordinator: durable before it is acknowledged,
+delivered in order, never in the way of the program that reports.";
+
+/// Heading of the flags that are keys of the configuration.
+const SETTINGS: &str = "Settings (also keys of the configuration file, and environment variables \
+    such as MCP_REPORTER_RATE_LIMIT)";
+
+const API_KEY: &str = "coordinator_api_key";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "mcp-reporter",
+    version,
+    about = ABOUT,
+    help_template = TEMPLATE,
+    max_term_width = 100,
+    disable_help_flag = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    /// Print help
+    #[arg(short, long, action = ArgAction::HelpShort)]
+    help: Option<bool>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Configuration file [default: ./mcp_config.toml, else mcp-reporter/config.toml in the
+    /// user's configuration folder]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+impl Global {
+    /// For a command that has no configuration.
+    ///
+    /// # Errors
+    ///
+    /// One was given all the same; only the log's settings mean something then.
+    pub fn without_config(&self, command: &str) -> Result<(), Error> {
+        let log = |key: &str| matches!(key, "log_level" | "log_format" | "log_file");
+        let flag = match (
+            &self.config,
+            self.settings.given().iter().find(|(key, _)| !log(key)),
+        ) {
+            (Some(_), _) => "--config".to_owned(),
+            (None, Some((key, _))) => format!("--{}", key.replace('_', "-")),
+            (None, None) => return super::logging::without_config(self.settings.given()),
+        };
+        Err(Error::Usage(format!(
+            "`{command}` reads no configuration, so {flag} has no effect"
+        )))
+    }
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Shows it all at work, with nothing but this program
+    Demo(demo::DemoArgs),
+    /// Runs a coordinator to develop and test against
+    Coordinator(coordinator::Args),
+    /// Reports what happened in an interaction
+    Report(report::Args),
+    /// Delivers now what waits in the outbox
+    Deliver(deliver::Args),
+    /// Shows the events that wait, and those that were refused
+    Outbox(outbox::Args),
+    /// Checks configuration, store and coordinator
+    Check(check::Args),
+    /// Writes a configuration file, or shows what is configured
+    Config(config::Args),
+    /// Takes over what the old client could not deliver
+    Import(import::Args),
+    /// Prints a completion script for a shell
+    Completions(completions::Args),
+}
+
+/// The keys of the configuration that were given as flags, each of them
+/// `--` and the key with dashes.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    given: Vec<(String, String)>,
+    api_key: bool,
+}
+
+impl Settings {
+    /// Keys and texts.
+    pub fn given(&self) -> &[(String, String)] {
+        &self.given
+    }
+
+    /// The API key has no flag, and whoever tries one is told why.
+    ///
+    /// # Errors
+    ///
+    /// It was tried.
+    pub fn refuse_api_key(&self) -> Result<(), Error> {
+        if !self.api_key {
+            return Ok(());
+        }
+        Err(Error::Usage(
+            "--coordinator-api-key is not taken: every user of the machine can read a command \
+             line. Set MCP_REPORTER_COORDINATOR_API_KEY, or coordinator_api_key or \
+             coordinator_api_key_file in the configuration file"
+                .to_owned(),
+        ))
+    }
+}
+
+impl Args for Settings {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        keys().fold(command, |command, key| command.arg(flag(key)))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+fn flag(key: KeyInfo) -> Arg {
+    let arg = Arg::new(key.name)
+        .long(key.name.replace('_', "-"))
+        .global(true)
+        .action(ArgAction::Set)
+        .help_heading(SETTINGS);
+    if key.name == API_KEY {
+        // Known, so that the answer to it is ours and does not repeat the key.
+        return arg.hide(true).num_args(0..=1).allow_hyphen_values(true);
+    }
+    let default = key
+        .default
+        .map(|default| format!(" [default: {default}]"))
+        .unwrap_or_default();
+    let is_path = key.allowed == "a path";
+    let value = if is_path { "PATH" } else { "VALUE" };
+    let arg = arg
+        .value_name(value)
+        .value_hint(if is_path {
+            ValueHint::FilePath
+        } else {
+            ValueHint::Other
+        })
+        .allow_negative_numbers(true)
+        .help(format!("{} Must be {}{default}", key.doc, key.allowed));
+    // The two that any command is likely to want stand with its own.
+    if matches!(key.name, "log_level" | "log_format") {
+        arg.help_heading(None::<&str>)
+    } else {
+        arg.hide_short_help(true)
+    }
+}
+
+impl FromArgMatches for Settings {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut settings = Self::default();
+        settings.update_from_arg_matches(matches)?;
+        Ok(settings)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        for key in keys() {
+            if key.name == API_KEY {
+                self.api_key = matches.contains_id(key.name);
+            } else if let Some(text) = matches.get_one::<String>(key.name) {
+                self.given.push((key.name.to_owned(), text.clone()));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_first_screen_lists_every_command_as_its_own_help_does() {
+        let help = Cli::command().render_help().to_string();
+        for command in Cli::command()
+            .get_subcommands()
+            .filter(|c| !c.is_hide_set())
+        {
+            let line = format!(
+                "  {:<12} {}\n",
+                command.get_name(),
+                command.get_about().unwrap()
+            );
+            assert!(help.contains(&line), "{line} is not in {help}");
+        }
+    }
+
+    #[test]
+    fn every_setting_but_the_key_has_a_flag_with_what_is_allowed() {
+        let mut cli = Cli::command().term_width(usize::MAX);
+        cli.build();
+        let help = cli
+            .find_subcommand_mut("check")
+            .unwrap()
+            .render_long_help()
+            .to_string();
+        for key in keys() {
+            let flag = format!("--{} ", key.name.replace('_', "-"));
+            if key.name == API_KEY {
+                assert!(!help.contains(&flag), "{help}");
+            } else {
+                assert!(
+                    help.contains(&flag) && help.contains(key.allowed),
+                    "{}: {help}",
+                    key.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_setting_counts_before_and_after_the_command() {
+        for line in [
+            ["mcp-reporter", "--rate-limit", "-1", "config", "show"],
+            ["mcp-reporter", "config", "--rate-limit", "-1", "show"],
+            ["mcp-reporter", "config", "show", "--rate-limit", "-1"],
+        ] {
+            let cli = Cli::try_parse_from(line).unwrap();
+            assert_eq!(
+                cli.global.settings.given(),
+                [("rate_limit".to_owned(), "-1".to_owned())]
+            );
+        }
+    }
+}

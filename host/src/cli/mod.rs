@@ -1,0 +1,110 @@
+//! The command line: what was asked for, who does it, and how it ends.
+//!
+//! Exit codes: 0 done, 1 the work failed, 2 usage or configuration.
+
+mod args;
+mod check;
+mod completions;
+mod config;
+mod coordinator;
+mod deliver;
+mod demo;
+mod duration;
+mod error;
+mod import;
+mod logging;
+mod outbox;
+mod output;
+mod report;
+
+pub use error::Error;
+pub use output::Ui;
+
+use args::{Cli, Command};
+use clap::Parser;
+use mcp_reporter::Reporter;
+use mcp_reporter::config::{Config, LogLevel, Sources};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// How long a command waits at its end for what it has begun.
+const SHUTDOWN: Duration = Duration::from_secs(2);
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ended = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Error::Failed(format!("cannot start the runtime: {source}")))
+        .and_then(|runtime| runtime.block_on(run(cli)));
+    ended.unwrap_or_else(|error| {
+        output::error(&error);
+        error.exit_code()
+    })
+}
+
+async fn run(cli: Cli) -> Result<ExitCode, Error> {
+    cli.global.settings.refuse_api_key()?;
+    let ui = Ui::detect();
+    let global = &cli.global;
+    match cli.command {
+        Command::Demo(args) => {
+            global.without_config("demo")?;
+            demo::run(args, ui).await
+        }
+        Command::Coordinator(args) => {
+            global.without_config("coordinator")?;
+            coordinator::run(args).await
+        }
+        Command::Completions(args) => completions::run(args),
+        Command::Config(args) => config::run(args, || load(global), ui),
+        Command::Check(args) => {
+            let config = load(global);
+            if let Ok(config) = &config {
+                // What the log would say, the lines of the check do.
+                logging::of(config, LogLevel::Error)?;
+            }
+            check::run(args, config, ui).await
+        }
+        Command::Report(args) => report::run(args, start(global)?, ui).await,
+        Command::Deliver(args) => deliver::run(args, start(global)?, ui).await,
+        Command::Outbox(args) => outbox::run(args, start(global)?, ui).await,
+        Command::Import(args) => import::run(args, start(global)?, ui).await,
+    }
+}
+
+fn load(global: &args::Global) -> Result<Config, Error> {
+    let sources = Sources::from_process(global.settings.given().to_vec(), global.config.clone());
+    Ok(Config::load(sources)?)
+}
+
+/// The configuration, with the log that it asks for begun.
+fn start(global: &args::Global) -> Result<Config, Error> {
+    let config = load(global)?;
+    logging::of(&config, config.log_level())?;
+    Ok(config)
+}
+
+/// A reporter that delivers only when told to.
+async fn reporter(config: Config) -> Result<Reporter, Error> {
+    Ok(Reporter::builder()
+        .config(config)
+        .without_timer()
+        .build()
+        .await?)
+}
+
+/// A reporter for a command that makes no sense while reporting is off.
+async fn enabled_reporter(config: Config) -> Result<Reporter, Error> {
+    if config.enabled() {
+        return reporter(config).await;
+    }
+    let place = match config.file() {
+        Some(path) => path.display().to_string(),
+        None => "mcp_config.toml, which `mcp-reporter config init` writes".to_owned(),
+    };
+    Err(Error::Usage(format!(
+        "reporting is off: set enable_interaction_logging = true in {place}"
+    )))
+}

@@ -1,0 +1,202 @@
+use super::*;
+
+const BASE: [(&str, &str); 4] = [
+    ("enable_interaction_logging", "true"),
+    ("mcp_id", "demo"),
+    ("coordinator_url", "http://127.0.0.1:9"),
+    ("coordinator_api_key", "hush"),
+];
+
+fn code(more: &[(&str, &str)]) -> Result<Config, String> {
+    let pairs = BASE.iter().chain(more).copied();
+    Config::from_pairs(pairs).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_program_may_configure_in_code() {
+    let config = code(&[
+        ("store", "memory"),
+        ("rate_limit", "0"),
+        ("local_cache_path", "a/b.db"),
+    ])
+    .unwrap();
+    assert_eq!(config.store(), StoreKind::Memory);
+    assert_eq!(
+        config.settings().map(|settings| settings.rate_limit),
+        Some(0)
+    );
+    assert_eq!(config.local_cache_path(), Path::new("a/b.db"));
+    assert_eq!(
+        shown(&config, "rate_limit"),
+        (Some("0".to_owned()), "set by the program".to_owned())
+    );
+    let pairs: Vec<_> = config.pairs().collect();
+    assert_eq!(
+        pairs,
+        [
+            ("mcp_id", "demo"),
+            ("enable_interaction_logging", "true"),
+            ("coordinator_url", "http://127.0.0.1:9"),
+            ("coordinator_api_key", "hush"),
+            ("rate_limit", "0"),
+        ]
+    );
+    assert!(!Config::from_pairs([("", ""); 0]).unwrap().enabled());
+}
+
+#[test]
+fn the_same_checks_hold_in_code() {
+    assert_eq!(
+        code(&[("max_events", "0")]).unwrap_err(),
+        "max_events = \"0\": must be a whole number from 1 to 1000000000000 (set by the program)"
+    );
+    let error = code(&[("max_event", "1")]).unwrap_err();
+    assert!(
+        error.starts_with(
+            "max_event is not a setting; did you mean max_events? Allowed are: mcp_id, "
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn host_keys_have_their_defaults() {
+    let config = code(&[]).unwrap();
+    assert_eq!(config.store(), StoreKind::Sqlite);
+    assert_eq!(config.durability(), Durability::Process);
+    assert_eq!(config.log_level(), LogLevel::Info);
+    assert_eq!(config.log_format(), LogFormat::Text);
+    assert_eq!(config.log_file(), None);
+    assert_eq!(config.ca_file(), None);
+}
+
+#[test]
+fn host_keys_are_read() {
+    let config = code(&[
+        ("durability", "power"),
+        ("log_format", "json"),
+        ("log_file", "x.log"),
+        ("ca_file", "ca.pem"),
+    ])
+    .unwrap();
+    assert_eq!(config.durability(), Durability::Power);
+    assert_eq!(config.log_format(), LogFormat::Json);
+    assert_eq!(config.log_file(), Some(Path::new("x.log")));
+    assert_eq!(config.ca_file(), Some(Path::new("ca.pem")));
+}
+
+#[test]
+fn log_levels_may_have_pythons_names() {
+    let table = [
+        ("error", LogLevel::Error),
+        ("CRITICAL", LogLevel::Error),
+        ("ERROR", LogLevel::Error),
+        ("warn", LogLevel::Warn),
+        ("WARNING", LogLevel::Warn),
+        ("INFO", LogLevel::Info),
+        ("DEBUG", LogLevel::Debug),
+        ("trace", LogLevel::Trace),
+    ];
+    for (text, level) in table {
+        assert_eq!(
+            code(&[("log_level", text)]).unwrap().log_level(),
+            level,
+            "{text}"
+        );
+    }
+    assert!(LogLevel::Error < LogLevel::Trace);
+}
+
+#[test]
+fn bad_host_values_are_named() {
+    let table = [
+        (
+            "store",
+            "postgres",
+            "store = \"postgres\": must be sqlite or memory",
+        ),
+        (
+            "store",
+            "redis://user:hush@h/0",
+            "store = \"redis://…\": must be sqlite or memory",
+        ),
+        ("store", "", "store = \"\": must be sqlite or memory"),
+        (
+            "durability",
+            "none",
+            "durability = \"none\": must be process or power",
+        ),
+        (
+            "log_level",
+            "loud",
+            "log_level = \"loud\": must be error, warn, info, debug or trace",
+        ),
+        (
+            "log_format",
+            "xml\u{1b}[0m",
+            "log_format = \"xml\\u{1b}[0m\": must be text or json",
+        ),
+        ("ca_file", "a\0b", "ca_file = \"a\\u{0}b\": must be a path"),
+        (
+            "local_cache_path",
+            "\0",
+            "local_cache_path = \"\\u{0}\": must be a path",
+        ),
+        (
+            "coordinator_url",
+            "http://user:hush@h",
+            "coordinator_url = \"***\": must be a URL without user name, password or `@`: the key belongs in coordinator_api_key",
+        ),
+        (
+            "coordinator_api_key",
+            "hush\n",
+            "coordinator_api_key = \"***\": must be 1 to 4096 printable ASCII characters on one line, without a space at either end",
+        ),
+    ];
+    for (key, text, message) in table {
+        assert_eq!(
+            code(&[(key, text)]).unwrap_err(),
+            format!("{message} (set by the program)")
+        );
+    }
+}
+
+#[test]
+fn plain_http_over_a_public_network_is_warned_of() {
+    let table = [
+        ("http://coordinator.example", true),
+        ("http://8.8.8.8:80", true),
+        ("http://172.32.0.1", true),
+        ("http://[2001:4860::1]", true),
+        ("http://[::ffff:8.8.8.8]", true),
+        ("http://evil.localhost.example", true),
+        ("https://coordinator.example", false),
+        ("https://8.8.8.8", false),
+        ("http://localhost:8080", false),
+        ("http://a.localhost", false),
+        ("http://mcp-coordinator:8080", false),
+        ("http://coordinator.internal", false),
+        ("http://coordinator.svc.cluster.local.", false),
+        ("http://127.0.0.2", false),
+        ("http://10.1.2.3", false),
+        ("http://172.16.0.1", false),
+        ("http://192.168.1.1", false),
+        ("http://169.254.1.1", false),
+        ("http://100.64.0.1", false),
+        ("http://[::1]:8080", false),
+        ("http://[fd00::1]", false),
+        ("http://[fe80::1]", false),
+        ("http://[::ffff:10.0.0.1]", false),
+    ];
+    for (url, warns) in table {
+        let config = code(&[("coordinator_url", url)]).unwrap();
+        assert_eq!(!config.warnings().is_empty(), warns, "{url}");
+    }
+    let config = code(&[("coordinator_url", "http://Coordinator.example:80/x/")]).unwrap();
+    assert_eq!(
+        config.warnings(),
+        [
+            "coordinator_url = \"http://coordinator.example:80\": the API key and all events cross the network unencrypted; use https://"
+        ]
+    );
+}

@@ -1,0 +1,241 @@
+//! The one way to the network: HTTP to the configured coordinator, through one pooled client.
+
+mod body;
+mod failure;
+
+use std::{future::Future, path::Path, sync::Arc, time::Duration};
+
+use http::{Request, Response, Uri, uri::Authority};
+use http_body_util::BodyExt;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+use wasmtime_wasi_http::{
+    Error, RequestOptions, WasiBody, WasiHttpHooks, p2::bindings::http::types::ErrorCode,
+};
+
+use self::body::Answer;
+use super::EngineError;
+
+/// How long a TCP connection may take. The component's own deadline for a request is shorter;
+/// this one ends a connection that nobody waits for any more.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many unused connections are kept, and how long.
+const IDLE_CONNECTIONS: usize = 64;
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How large the head of a response may be.
+const HEAD_BYTES: usize = 64 * 1024;
+
+/// HTTP to one scheme, host and port, and nowhere else. Cheap to clone; all clones share their
+/// connections.
+///
+/// The name is resolved anew for each connection. Redirects are not followed.
+#[derive(Clone)]
+pub struct Egress {
+    client: Client<HttpsConnector<HttpConnector>, WasiBody>,
+    allowed: Arc<Destination>,
+}
+
+/// Where requests may go.
+struct Destination {
+    tls: bool,
+    host: String,
+    port: u16,
+}
+
+impl Egress {
+    /// Allows requests to the scheme and authority of `url`, whose path does not matter.
+    ///
+    /// TLS trusts the system's roots and the certificates in `ca_file` (PEM). Neither is read for
+    /// plain http.
+    ///
+    /// # Errors
+    ///
+    /// When `url` is not an absolute http or https URL, or the certificates cannot be read.
+    pub fn new(url: &str, ca_file: Option<&Path>) -> Result<Self, EngineError> {
+        let allowed = Destination::parse(url).ok_or(EngineError::Destination)?;
+        let mut http = HttpConnector::new();
+        http.enforce_http(false);
+        // Without it, a request waits 40 ms for an acknowledgement that the peer delays.
+        http.set_nodelay(true);
+        http.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        let roots = if allowed.tls {
+            roots(ca_file)?
+        } else {
+            RootCertStore::empty()
+        };
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls(roots)?)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(http);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .http1_max_buf_size(HEAD_BYTES)
+            .build(connector);
+        Ok(Self {
+            client,
+            allowed: Arc::new(allowed),
+        })
+    }
+
+    pub(super) fn hooks(&self) -> Hooks {
+        Hooks(self.clone())
+    }
+
+    async fn send(self, request: Request<WasiBody>) -> Result<Response<WasiBody>, Error> {
+        if !self.allowed.is(request.uri()) {
+            return Err(Error::HttpRequestDenied);
+        }
+        match self.client.request(request).await {
+            Ok(response) => Ok(response.map(|body| Answer::new(body).boxed_unsync())),
+            Err(error) => Err(failure::of_request(&error)),
+        }
+    }
+}
+
+impl Destination {
+    fn parse(url: &str) -> Option<Self> {
+        let uri: Uri = url.parse().ok()?;
+        let tls = match uri.scheme_str()? {
+            "http" => false,
+            "https" => true,
+            _ => return None,
+        };
+        let authority = uri.authority()?;
+        Some(Self {
+            tls,
+            host: authority.host().to_owned(),
+            port: port(authority, tls),
+        })
+    }
+
+    /// Whether `uri` leads here. One with a user name never does: some readers take what stands
+    /// before the `@` for the host.
+    fn is(&self, uri: &Uri) -> bool {
+        let scheme = if self.tls { "https" } else { "http" };
+        uri.scheme_str() == Some(scheme)
+            && uri.authority().is_some_and(|authority| {
+                !authority.as_str().contains('@')
+                    && authority.host().eq_ignore_ascii_case(&self.host)
+                    && port(authority, self.tls) == self.port
+            })
+    }
+}
+
+fn port(authority: &Authority, tls: bool) -> u16 {
+    authority.port_u16().unwrap_or(if tls { 443 } else { 80 })
+}
+
+fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, EngineError> {
+    let mut roots = RootCertStore::empty();
+    // One unreadable certificate among the system's says nothing about the coordinator's.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if let Some(path) = ca_file {
+        let failed = |error: &dyn std::fmt::Display| {
+            EngineError::Tls(format!(
+                "ca_file = {:?}: {error}",
+                path.display().to_string()
+            ))
+        };
+        let mut found = false;
+        for certificate in CertificateDer::pem_file_iter(path).map_err(|e| failed(&e))? {
+            let certificate = certificate.map_err(|e| failed(&e))?;
+            roots.add(certificate).map_err(|e| failed(&e))?;
+            found = true;
+        }
+        if !found {
+            return Err(failed(&"it has no certificate in PEM form"));
+        }
+    }
+    if roots.is_empty() {
+        let text = "the system has no trusted certificates; set ca_file to a file that has (PEM)";
+        return Err(EngineError::Tls(text.to_owned()));
+    }
+    Ok(roots)
+}
+
+fn tls(roots: RootCertStore) -> Result<ClientConfig, EngineError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| EngineError::Tls(error.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(config)
+}
+
+/// `wasi:http/outgoing-handler` for one instance.
+pub(super) struct Hooks(Egress);
+
+type Task = Box<dyn Future<Output = Result<(), Error>> + Send>;
+
+impl WasiHttpHooks for Hooks {
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        _options: Option<RequestOptions>,
+        _response_processed: Task,
+    ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Task), Error>> + Send> {
+        // Dropping this future, as happens when the component drops its own, cancels the request.
+        let response = self.0.clone().send(request);
+        Box::new(async move { Ok((response.await?, Box::new(async { Ok(()) }) as Task)) })
+    }
+
+    fn p2_error_from_hyper(&mut self, error: &hyper::Error) -> ErrorCode {
+        failure::of_body(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leads_to(url: &str, destination: &str) -> bool {
+        Destination::parse(destination)
+            .unwrap()
+            .is(&url.parse().unwrap())
+    }
+
+    #[test]
+    fn a_request_may_go_where_scheme_host_and_port_are_the_same() {
+        assert!(leads_to("http://host/api", "http://host"));
+        assert!(leads_to("http://HOST:80/", "http://host/prefix"));
+        assert!(leads_to("https://host:443/", "https://host"));
+        assert!(leads_to("http://[::1]:8080/", "http://[::1]:8080"));
+    }
+
+    #[test]
+    fn a_request_may_go_nowhere_else() {
+        for url in [
+            "https://host:8080/",
+            "http://host/",
+            "http://host:8081/",
+            "http://other:8080/",
+            "http://host.other:8080/",
+            "http://host:8080@other/",
+            "http://other@host:8080/",
+            "http://user:password@host:8080/",
+            "/no/host",
+        ] {
+            assert!(!leads_to(url, "http://host:8080"), "{url}");
+        }
+    }
+
+    #[test]
+    fn only_http_urls_are_destinations() {
+        for url in ["", "host:8080", "/path", "ftp://host", "http://"] {
+            assert!(Destination::parse(url).is_none(), "{url}");
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Building a reporter.
+
+use super::accept::Accepting;
+use super::deliver::Delivering;
+use super::{BuildError, Factory, Inner, LegacyImport, Reporter};
+use crate::config::{self, Config};
+use crate::engine::{self, Egress, Engine, EngineError, EngineOptions};
+use crate::store::{Durability, MemoryStore, SqliteOptions, SqliteStore, Store, StoreError};
+use etcetera::BaseStrategy;
+use std::borrow::Cow;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+/// Configures a [`Reporter`]. Either a whole [`Config`], or single settings
+/// under the names of the configuration file.
+#[derive(Default)]
+#[must_use]
+pub struct ReporterBuilder {
+    config: Option<Config>,
+    pairs: Vec<(String, String)>,
+    store: Option<Arc<dyn Store>>,
+    component: Option<Cow<'static, [u8]>>,
+    cache_dir: Option<PathBuf>,
+    without_timer: bool,
+}
+
+impl std::fmt::Debug for ReporterBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The settings may hold the API key.
+        f.debug_struct("ReporterBuilder").finish_non_exhaustive()
+    }
+}
+
+impl ReporterBuilder {
+    /// Takes a loaded configuration; [`set`](Self::set) is ignored then.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = Some(config);
+        self
+    }
+
+    /// Sets one key of the configuration.
+    pub fn set(mut self, key: &str, value: impl Into<String>) -> Self {
+        self.pairs.push((key.to_owned(), value.into()));
+        self
+    }
+
+    /// Uses this store instead of the configured one.
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Runs this component instead of the one that the crate carries.
+    pub fn component(mut self, wasm: impl Into<Cow<'static, [u8]>>) -> Self {
+        self.component = Some(wasm.into());
+        self
+    }
+
+    /// Keeps the compiled component in this folder, for a faster start, instead
+    /// of in `mcp-reporter` in the user's cache folder.
+    pub fn cache_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.cache_dir = Some(dir.into());
+        self
+    }
+
+    /// Delivers nothing but on [`deliver_now`](Reporter::deliver_now); another
+    /// process, or a later one, does.
+    pub fn without_timer(mut self) -> Self {
+        self.without_timer = true;
+        self
+    }
+
+    /// Builds the reporter. One that is switched off is built at once, and
+    /// nothing is opened for it.
+    ///
+    /// # Errors
+    ///
+    /// The configuration is wrong, the store cannot be opened, or the
+    /// component is not one of ours.
+    pub async fn build(self) -> Result<Reporter, BuildError> {
+        let config = match self.config {
+            Some(config) => config,
+            None => Config::from_pairs(self.pairs)?,
+        };
+        for warning in config.warnings() {
+            tracing::warn!("{warning}");
+        }
+        let Some(settings) = config.settings() else {
+            return Ok(Reporter::disabled());
+        };
+        let request_timeout = settings.request_timeout;
+        let endpoint = &settings.endpoint;
+        let scheme = if endpoint.tls { "https" } else { "http" };
+        let url = format!("{scheme}://{}", endpoint.authority);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("mcp-reporter")
+            .enable_all()
+            .build()
+            .map_err(BuildError::Threads)?;
+        let handle = runtime.handle().clone();
+        // From here on it must not be dropped by a return: that would block.
+        let inner = handle
+            .spawn(async move {
+                let legacy = (self.store.is_none() && config.store() == config::StoreKind::Sqlite)
+                    .then(|| config.local_cache_path().to_owned());
+                let cache_dir = self.cache_dir.or_else(cache_dir);
+                let store = match self.store {
+                    Some(store) => store,
+                    None => open(&config).await?,
+                };
+                let component = self
+                    .component
+                    .unwrap_or(Cow::Borrowed(mcp_reporter_artifacts::REPORTER));
+                let mut pairs: Vec<_> = config
+                    .pairs()
+                    .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                    .collect();
+                pairs.push(("lease_holder".to_owned(), lease_holder()));
+                let component = tokio::task::spawn_blocking({
+                    let ca_file = config.ca_file().map(ToOwned::to_owned);
+                    move || -> Result<engine::Reporter, BuildError> {
+                        let engine = engine(cache_dir)?;
+                        let component = engine.load(&component)?;
+                        let egress = Egress::new(&url, ca_file.as_deref())?;
+                        Ok(engine::Reporter::new(component, pairs, egress))
+                    }
+                })
+                .await
+                .map_err(|e| BuildError::Threads(std::io::Error::other(e)))??;
+                let factory = Arc::new(Factory { component, store });
+                let instance = factory.instance().await?;
+                let delivering =
+                    Delivering::start(factory.clone(), request_timeout, !self.without_timer);
+                let arrival = delivering.arrival();
+                let accepting =
+                    Accepting::start(factory.clone(), instance, move || arrival.notify_one());
+                Ok::<_, BuildError>((accepting, delivering, factory, legacy))
+            })
+            .await;
+        let built = match inner {
+            Ok(built) => built,
+            Err(panicked) => Err(BuildError::Threads(std::io::Error::other(panicked))),
+        };
+        let (accepting, delivering, factory, legacy) = match built {
+            Ok(parts) => parts,
+            Err(failed) => {
+                runtime.shutdown_background();
+                return Err(failed);
+            }
+        };
+        let reporter = Reporter {
+            inner: Some(Arc::new(Inner {
+                accepting,
+                delivering,
+                factory,
+                runtime: Mutex::new(Some(runtime)),
+            })),
+        };
+        if let Some(path) = legacy {
+            take_over(&reporter, &path).await?;
+        }
+        Ok(reporter)
+    }
+}
+
+/// Imports what the old client left in the file that now is the store.
+async fn take_over(reporter: &Reporter, path: &std::path::Path) -> Result<(), BuildError> {
+    let import = match LegacyImport::open(path) {
+        Ok(import) => import,
+        Err(StoreError::NoLegacyTable { .. }) => return Ok(()),
+        Err(failed) => return Err(failed.into()),
+    };
+    match import.run(reporter, |_| {}).await {
+        Ok(imported) if imported.events > 0 => {
+            tracing::info!("took over {} events of the old client", imported.events);
+        }
+        Ok(_) => {}
+        // The outbox may be full: it will be tried again at the next start.
+        Err(failed) => tracing::warn!("the old client's events were not taken over: {failed}"),
+    }
+    Ok(())
+}
+
+/// The user's cache folder; none where there is no home.
+fn cache_dir() -> Option<PathBuf> {
+    let base = etcetera::choose_base_strategy().ok()?;
+    Some(base.cache_dir().join("mcp-reporter"))
+}
+
+/// Without a cache the component is compiled at each start, which is no
+/// reason not to report.
+fn engine(cache_dir: Option<PathBuf>) -> Result<Engine, EngineError> {
+    let options = EngineOptions {
+        cache_dir,
+        ..EngineOptions::default()
+    };
+    match Engine::new(&options) {
+        Err(failed @ (EngineError::CacheUnusable { .. } | EngineError::CacheExposed { .. })) => {
+            tracing::warn!("{failed}; every start will take longer");
+            Engine::new(&EngineOptions {
+                cache_dir: None,
+                ..options
+            })
+        }
+        result => result,
+    }
+}
+
+async fn open(config: &Config) -> Result<Arc<dyn Store>, BuildError> {
+    if config.store() == config::StoreKind::Memory {
+        return Ok(Arc::new(MemoryStore::new()));
+    }
+    let options = SqliteOptions {
+        path: config.local_cache_path().to_owned(),
+        durability: match config.durability() {
+            config::Durability::Process => Durability::Process,
+            config::Durability::Power => Durability::Power,
+        },
+    };
+    let opened = tokio::task::spawn_blocking(|| SqliteStore::open(options)).await;
+    let (store, warnings) = opened.map_err(|e| BuildError::Threads(std::io::Error::other(e)))??;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(Arc::new(store))
+}
+
+/// How others see who delivers.
+fn lease_holder() -> String {
+    format!("pid-{}", std::process::id())
+}

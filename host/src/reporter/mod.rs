@@ -1,0 +1,482 @@
+//! The reporter for Rust programs.
+//!
+//! A [`Reporter`] runs the component in threads of its own: one instance takes
+//! reports in, another delivers. A report waits for the store and never for
+//! the network; reports that come together are stored together.
+//!
+//! ```no_run
+//! # async fn work() -> Result<&'static str, std::io::Error> { Ok("{\"success\":true}") }
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use mcp_reporter::Reporter;
+//! use std::time::Duration;
+//!
+//! let reporter = Reporter::builder()
+//!     .set("enable_interaction_logging", "true")
+//!     .set("mcp_id", "weather")
+//!     .set("coordinator_url", "http://127.0.0.1:8080")
+//!     .set("coordinator_api_key", "the key")
+//!     .set("local_cache_path", "./data/outbox.db")
+//!     .build()
+//!     .await?;
+//!
+//! let call = reporter.start(r#"{"request_type":"tools/call"}"#).await?;
+//! match work().await {
+//!     Ok(result) => call.complete(result).await?,
+//!     Err(e) => call.fail(serde_json::json!({"error_message": e.to_string()})).await?,
+//! };
+//! reporter.shutdown(Duration::from_secs(2)).await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod accept;
+mod builder;
+mod deliver;
+mod error;
+mod import;
+mod interaction;
+mod payload;
+mod performance;
+
+pub use builder::ReporterBuilder;
+pub use error::{BuildError, ReportError};
+pub use import::{Imported, LegacyImport};
+pub use interaction::Interaction;
+pub use payload::Payload;
+pub use performance::{PerformanceMetrics, PerformanceMonitor};
+
+use crate::engine::{
+    Action, Delivery, EngineError, EntryPage, Failure, Instance, OutboxStatus, Outcome, Probe,
+    PurgeFilter,
+};
+use crate::store::Store;
+use accept::Accepting;
+use deliver::Delivering;
+use mcp_reporter_core::event;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// One report of a batch.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// What happened.
+    pub action: Action,
+    /// Which interaction: 1 to 256 bytes, no control characters.
+    pub interaction_id: String,
+    /// The payload.
+    pub data: Payload,
+    /// When it happened, in nanoseconds since 1970-01-01 UTC; none for now.
+    pub timestamp_ns: Option<u64>,
+    /// The MCP program; none for the configured `mcp_id`.
+    pub mcp_id: Option<String>,
+    /// The idempotency key; none for a new UUID.
+    pub idempotency_key: Option<String>,
+    /// The W3C `traceparent` to send along.
+    pub traceparent: Option<String>,
+}
+
+impl Report {
+    /// A report of what happens now, in the configured program.
+    pub fn new(
+        action: Action,
+        interaction_id: impl Into<String>,
+        data: impl Into<Payload>,
+    ) -> Self {
+        Self {
+            action,
+            interaction_id: interaction_id.into(),
+            data: data.into(),
+            timestamp_ns: None,
+            mcp_id: None,
+            idempotency_key: None,
+            traceparent: None,
+        }
+    }
+}
+
+/// How a shutdown went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shutdown {
+    /// Whether everything was delivered. What was not is in the store.
+    pub delivered_all: bool,
+    /// Whether it ended by itself, and not at its deadline.
+    pub in_time: bool,
+}
+
+/// Reports interactions. Cheap to clone; all clones are one reporter.
+///
+/// One that is switched off (`enable_interaction_logging = false`, the
+/// default) has no threads, opens no store and touches no network: its
+/// functions return [`Outcome::Disabled`] at once.
+#[derive(Debug, Clone)]
+pub struct Reporter {
+    inner: Option<Arc<Inner>>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    accepting: Accepting,
+    delivering: Delivering,
+    factory: Arc<Factory>,
+    runtime: Mutex<Option<tokio::runtime::Runtime>>,
+}
+
+/// What a call of the component comes to: its own answer, unless it broke.
+type Called<T> = Result<Result<T, Failure>, EngineError>;
+
+/// Makes instances of the component.
+struct Factory {
+    component: crate::engine::Reporter,
+    store: Arc<dyn Store>,
+}
+
+impl std::fmt::Debug for Factory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Factory")
+    }
+}
+
+impl Factory {
+    async fn instance(&self) -> Result<Instance, EngineError> {
+        self.component.instantiate(self.store.clone()).await
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // A runtime may not be dropped where another one runs; this does not wait.
+        let runtime = self
+            .runtime
+            .get_mut()
+            .unwrap_or_else(|e| e.into_inner())
+            .take();
+        if let Some(runtime) = runtime {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Reporter {
+    /// Configures a reporter.
+    pub fn builder() -> ReporterBuilder {
+        ReporterBuilder::default()
+    }
+
+    /// A reporter that is switched off.
+    #[must_use]
+    pub fn disabled() -> Self {
+        Self { inner: None }
+    }
+
+    /// Whether it is switched on.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.inner.is_some()
+    }
+
+    /// A new interaction id: `int_{unix seconds}_{8 hex digits}`.
+    #[must_use]
+    pub fn new_interaction_id(&self) -> String {
+        let since_epoch = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+        event::new_interaction_id(since_epoch.as_nanos() as u64, &mut SystemRandom)
+    }
+
+    /// Begins an interaction: makes its id and reports its start.
+    ///
+    /// # Errors
+    ///
+    /// As [`report`](Self::report).
+    pub async fn start(&self, data: impl Into<Payload>) -> Result<Interaction, ReportError> {
+        Interaction::start(self.clone(), data.into(), false).await
+    }
+
+    /// Begins an interaction whose end will carry `performance_metrics`.
+    ///
+    /// # Errors
+    ///
+    /// As [`report`](Self::report).
+    pub async fn start_monitored(
+        &self,
+        data: impl Into<Payload>,
+    ) -> Result<Interaction, ReportError> {
+        Interaction::start(self.clone(), data.into(), true).await
+    }
+
+    /// Reports that an interaction began.
+    ///
+    /// # Errors
+    ///
+    /// As [`report`](Self::report).
+    pub async fn report_start(
+        &self,
+        interaction_id: impl Into<String>,
+        data: impl Into<Payload>,
+    ) -> Result<Outcome, ReportError> {
+        self.report(Action::Start, interaction_id, data).await
+    }
+
+    /// Reports that an interaction goes on.
+    ///
+    /// # Errors
+    ///
+    /// As [`report`](Self::report).
+    pub async fn report_progress(
+        &self,
+        interaction_id: impl Into<String>,
+        data: impl Into<Payload>,
+    ) -> Result<Outcome, ReportError> {
+        self.report(Action::Progress, interaction_id, data).await
+    }
+
+    /// Reports that an interaction ended well.
+    ///
+    /// # Errors
+    ///
+    /// As [`report`](Self::report).
+    pub async fn report_complete(
+        &self,
+        interaction_id: impl Into<String>,
+        data: impl Into<Payload>,
+    ) -> Result<Outcome, ReportError> {
+        self.report(Action::Complete, interaction_id, data).await
+    }
+
+    /// Reports that an interaction ended with an error.
+    ///
+    /// # Errors
+    ///
+    /// As [`report`](Self::report).
+    pub async fn report_error(
+        &self,
+        interaction_id: impl Into<String>,
+        data: impl Into<Payload>,
+    ) -> Result<Outcome, ReportError> {
+        self.report(Action::Error, interaction_id, data).await
+    }
+
+    /// Reports what happened in an interaction. When it returns, the event is
+    /// as durable as `durability` says.
+    ///
+    /// The report is handed over when the future is first polled, and stored
+    /// even if the future is dropped after that.
+    ///
+    /// # Errors
+    ///
+    /// The report is malformed, the outbox is full, the store failed, or the
+    /// reporter was shut down.
+    pub async fn report(
+        &self,
+        action: Action,
+        interaction_id: impl Into<String>,
+        data: impl Into<Payload>,
+    ) -> Result<Outcome, ReportError> {
+        let Some(inner) = &self.inner else {
+            return Ok(Outcome::Disabled);
+        };
+        let report = Report::new(action, interaction_id, data);
+        let mut results = inner.accepting.report(vec![report]).await;
+        results.pop().unwrap_or(Err(ReportError::Closed))
+    }
+
+    /// Reports several at once, in order, in one store operation; one result
+    /// for each.
+    pub async fn report_many(&self, reports: Vec<Report>) -> Vec<Result<Outcome, ReportError>> {
+        match &self.inner {
+            Some(inner) => inner.accepting.report(reports).await,
+            None => reports.iter().map(|_| Ok(Outcome::Disabled)).collect(),
+        }
+    }
+
+    /// Hands a report over and does not wait until it is stored.
+    fn report_detached(&self, action: Action, interaction_id: &str, data: Payload) {
+        if let Some(inner) = &self.inner {
+            inner
+                .accepting
+                .report_detached(Report::new(action, interaction_id, data));
+        }
+    }
+
+    /// Delivers now, for at most `budget`, instead of when the timer would.
+    /// None when the reporter is switched off or shut down.
+    ///
+    /// # Errors
+    ///
+    /// The store or the component failed.
+    pub async fn deliver_now(&self, budget: Duration) -> Result<Option<Delivery>, ReportError> {
+        match &self.inner {
+            Some(inner) => inner.delivering.deliver_now(budget).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The state of the outbox.
+    ///
+    /// # Errors
+    ///
+    /// The reporter is switched off, or the store or the component failed.
+    pub async fn status(&self) -> Result<OutboxStatus, ReportError> {
+        self.ask(async |instance| instance.status().await).await
+    }
+
+    /// The dead letters, oldest first: at most `limit` after `cursor`.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status).
+    pub async fn dead_letters(
+        &self,
+        limit: u32,
+        cursor: Option<String>,
+    ) -> Result<EntryPage, ReportError> {
+        self.ask(async move |instance| instance.list_dead_letters(limit, cursor.as_deref()).await)
+            .await
+    }
+
+    /// The waiting events, oldest first: at most `limit` after `cursor`.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status).
+    pub async fn waiting(
+        &self,
+        limit: u32,
+        cursor: Option<String>,
+    ) -> Result<EntryPage, ReportError> {
+        self.ask(async move |instance| instance.list_waiting(limit, cursor.as_deref()).await)
+            .await
+    }
+
+    /// The body of the event under `key`; none when there is no such event.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status).
+    pub async fn show(&self, key: String) -> Result<Option<String>, ReportError> {
+        self.ask(async move |instance| instance.show(&key).await)
+            .await
+    }
+
+    /// Puts dead letters back into the queue: those of `interactions`, or all
+    /// when it is empty. Returns how many. Waits up to 15 s for the lease.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status), or another instance keeps delivering.
+    pub async fn redrive(&self, interactions: Vec<String>) -> Result<u32, ReportError> {
+        let moved = self
+            .ask_until_free(async |instance| instance.redrive(&interactions).await)
+            .await?;
+        if let Some(inner) = &self.inner {
+            inner.delivering.arrived();
+        }
+        Ok(moved)
+    }
+
+    /// Deletes events for good and returns how many. Waits up to 15 s for the lease.
+    ///
+    /// # Errors
+    ///
+    /// As [`redrive`](Self::redrive).
+    pub async fn purge(&self, filter: PurgeFilter) -> Result<u32, ReportError> {
+        self.ask_until_free(async |instance| instance.purge(&filter).await)
+            .await
+    }
+
+    /// Asks the coordinator whether it is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status).
+    pub async fn check_connection(&self) -> Result<Probe, ReportError> {
+        self.ask(async |instance| instance.check_connection().await)
+            .await
+    }
+
+    /// Asks the coordinator whether it takes the API key.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status).
+    pub async fn validate_api_key(&self) -> Result<Probe, ReportError> {
+        self.ask(async |instance| instance.validate_api_key().await)
+            .await
+    }
+
+    /// Takes no more reports, stores those already handed over, delivers what
+    /// is due, and lets go of the store: all within `deadline`, whatever the
+    /// coordinator does. What is not delivered stays in the store. A second
+    /// call does nothing.
+    pub async fn shutdown(&self, deadline: Duration) -> Shutdown {
+        let end = Instant::now() + deadline;
+        let Some(inner) = &self.inner else {
+            return Shutdown {
+                delivered_all: true,
+                in_time: true,
+            };
+        };
+        let deadline = tokio::time::Instant::from_std(end);
+        let orderly = async {
+            inner.accepting.close().await;
+            // A little is kept for closing the store.
+            let left = end.saturating_duration_since(Instant::now());
+            let delivered_all = inner.delivering.close(left - left.min(left / 10)).await;
+            inner.factory.store.close().await;
+            delivered_all
+        };
+        let delivered_all = tokio::time::timeout_at(deadline, orderly).await;
+        let runtime = inner
+            .runtime
+            .lock()
+            .unwrap_or_else(|e| e.into_inner())
+            .take();
+        if let Some(runtime) = runtime {
+            runtime.shutdown_background();
+        }
+        Shutdown {
+            delivered_all: matches!(delivered_all, Ok(true)),
+            in_time: delivered_all.is_ok(),
+        }
+    }
+
+    /// Asks a fresh instance, so that nothing else has to wait.
+    async fn ask<T>(
+        &self,
+        question: impl AsyncFnOnce(&mut Instance) -> Called<T>,
+    ) -> Result<T, ReportError> {
+        let Some(inner) = &self.inner else {
+            return Err(ReportError::Disabled);
+        };
+        let mut instance = inner.factory.instance().await?;
+        Ok(question(&mut instance).await??)
+    }
+
+    /// Asks again while another instance holds the lease.
+    async fn ask_until_free<T>(
+        &self,
+        question: impl AsyncFn(&mut Instance) -> Called<T>,
+    ) -> Result<T, ReportError> {
+        let end = Instant::now() + Duration::from_secs(15);
+        loop {
+            match self.ask(&question).await {
+                Err(ReportError::Busy(_)) if Instant::now() < end => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                result => return result,
+            }
+        }
+    }
+}
+
+/// The system's random bytes.
+struct SystemRandom;
+
+impl mcp_reporter_core::store::Random for SystemRandom {
+    fn fill(&mut self, buf: &mut [u8]) {
+        // RandomState is seeded by the system; an id must be unlikely to repeat, not secret.
+        use std::hash::{BuildHasher, RandomState};
+        for chunk in buf.chunks_mut(8) {
+            let bytes = RandomState::new().hash_one(()).to_le_bytes();
+            chunk.copy_from_slice(&bytes[..chunk.len()]);
+        }
+    }
+}

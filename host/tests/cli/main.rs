@@ -1,0 +1,13 @@
+//! The command line, run as its users run it: arguments and files in, text and
+//! exit codes out.
+
+mod check;
+mod config;
+mod coordinator;
+mod deliver;
+mod home;
+mod import;
+mod log;
+mod outbox;
+mod report;
+mod usage;

@@ -1,0 +1,136 @@
+//! `local_cache_path` holds the old client's database: it is taken over, and
+//! the old client can go on using it.
+
+use mcp_reporter_tests::{
+    Place, assert_one_key_each, builder, coordinator, drained, json, python, stored,
+};
+
+/// The old client puts aside what it could not send.
+const PUT_ASIDE: &str = r#"
+import json, sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+db.execute("""CREATE TABLE IF NOT EXISTS failed_interactions (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, interaction_data TEXT, timestamp REAL,
+    retry_count INTEGER DEFAULT 0)""")
+for event in json.load(sys.stdin):
+    db.execute("INSERT INTO failed_interactions (interaction_data, timestamp) VALUES (?, ?)",
+               (json.dumps(event), event["timestamp"] + 1))
+db.commit()
+"#;
+
+/// The old client's own round: select, count a retry, delete.
+const RETRY: &str = r#"
+import json, sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+rows = db.execute("SELECT id, interaction_data, retry_count FROM failed_interactions ORDER BY timestamp").fetchall()
+print(len(rows), json.loads(rows[0][1])["interaction_id"])
+db.execute("UPDATE failed_interactions SET retry_count = retry_count + 1 WHERE id = ?", (rows[1][0],))
+db.execute("DELETE FROM failed_interactions WHERE id = ?", (rows[0][0],))
+db.commit()
+print(db.execute("SELECT count(*), sum(retry_count) FROM failed_interactions").fetchone())
+print(db.execute("PRAGMA integrity_check").fetchone()[0])
+"#;
+
+const TWO_EVENTS: &str = r#"[
+ {"action": "interaction_start", "interaction_id": "int_1718000000_1a2b3c4d", "mcp_id": "old é",
+  "timestamp": 1718000000.123456, "request_data": {"user_id": "ü😀", "big": 123456789012345678901234567890, "f": 1e16}},
+ {"action": "interaction_complete", "interaction_id": "int_1718000000_1a2b3c4d", "mcp_id": "old é",
+  "timestamp": 1718000001.5, "result_data": {"success": true, "processing_time": -0.0}}]"#;
+
+#[tokio::test]
+async fn the_old_clients_rows_are_delivered_once_and_its_database_stays_usable() {
+    let place = Place::new();
+    let file = place.store().display().to_string();
+    python(PUT_ASIDE, &[&file], TWO_EVENTS);
+
+    let coordinator = coordinator();
+    let reporter = place.reporter(&coordinator.url(), &[]).await;
+    stored(&coordinator, 2).await;
+    let events = coordinator.stored().unwrap();
+    let bodies: Vec<_> = events.iter().map(|e| std::str::from_utf8(&e.body).unwrap()).collect();
+    assert_eq!(
+        bodies,
+        [
+            r#"{"action":"interaction_start","interaction_id":"int_1718000000_1a2b3c4d","mcp_id":"old é","timestamp":1718000000.123456,"request_data":{"user_id": "\u00fc\ud83d\ude00", "big": 123456789012345678901234567890, "f": 1e+16}}"#,
+            r#"{"action":"interaction_complete","interaction_id":"int_1718000000_1a2b3c4d","mcp_id":"old é","timestamp":1718000001.5,"result_data":{"success": true, "processing_time": -0.0}}"#
+        ]
+    );
+
+    // While ours runs, the old client adds a row and works on the others.
+    let third = r#"[{"action": "interaction_start", "interaction_id": "third", "mcp_id": "old",
+        "timestamp": 1718000002.0, "request_data": {}}]"#;
+    python(PUT_ASIDE, &[&file], third);
+    let said = python(RETRY, &[&file], "");
+    assert_eq!(said, "3 int_1718000000_1a2b3c4d\n(2, 1)\nok\n");
+    let call = reporter.start("{}").await.unwrap();
+    call.complete("{}").await.unwrap();
+    drained(&reporter).await;
+    reporter.shutdown(std::time::Duration::from_secs(10)).await;
+
+    // The next start takes over what is new, and nothing else.
+    for _ in 0..2 {
+        let reporter = place.reporter(&coordinator.url(), &[]).await;
+        stored(&coordinator, 5).await;
+        drained(&reporter).await;
+        reporter.shutdown(std::time::Duration::from_secs(10)).await;
+    }
+    let receipts = coordinator.receipts();
+    assert_eq!(receipts.len(), 5, "a row was sent again");
+    assert_one_key_each(&receipts);
+    assert_eq!(json(&receipts[4].body)["timestamp"].to_string(), "1718000002.0");
+    let said = python(RETRY, &[&file], "");
+    assert_eq!(said, "2 int_1718000000_1a2b3c4d\n(1, 1)\nok\n");
+}
+
+#[tokio::test]
+async fn a_row_that_holds_no_event_hinders_no_other() {
+    let place = Place::new();
+    let file = place.store().display().to_string();
+    python(PUT_ASIDE, &[&file], TWO_EVENTS);
+    let connection = rusqlite::Connection::open(place.store()).unwrap();
+    connection
+        .execute_batch(
+            "UPDATE failed_interactions SET id = id + 10;
+             INSERT INTO failed_interactions (id, interaction_data, timestamp) VALUES
+                 (1, 'nonsense', 1.0), (2, NULL, NULL), (3, '{}', 'yesterday'),
+                 (4, x'ff00', 4.0), (20, '[]', 5.0);",
+        )
+        .unwrap();
+    drop(connection);
+    let coordinator = coordinator();
+    let reporter = place.reporter(&coordinator.url(), &[]).await;
+    stored(&coordinator, 2).await;
+    drained(&reporter).await;
+    let connection = rusqlite::Connection::open(place.store()).unwrap();
+    let rows = "SELECT count(*) FROM failed_interactions";
+    let rows: i64 = connection.query_row(rows, [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, 7, "a row of the old client was changed");
+}
+
+#[tokio::test]
+async fn a_thousand_rows_are_taken_over_in_order() {
+    let place = Place::new();
+    let file = place.store().display().to_string();
+    let rows: Vec<_> = (0..1000)
+        .map(|n| {
+            let (action, data) = [
+                ("interaction_start", "request_data"),
+                ("interaction_error", "error_data"),
+            ][n % 2];
+            serde_json::json!({
+                "action": action, "interaction_id": format!("i{}", n / 2), "mcp_id": "old",
+                "timestamp": 1_718_000_000.0 + n as f64 / 8.0, data: {"n": n},
+            })
+        })
+        .collect();
+    python(PUT_ASIDE, &[&file], &serde_json::Value::from(rows).to_string());
+    let coordinator = coordinator();
+    let settings = place.fast(&coordinator.url());
+    let reporter = builder(&settings).build().await.unwrap();
+    stored(&coordinator, 1000).await;
+    drained(&reporter).await;
+    for (id, history) in mcp_reporter_tests::histories(&coordinator.stored().unwrap()) {
+        assert_eq!(history, ["start", "error"], "{id}");
+    }
+    assert_eq!(coordinator.receipts().len(), 1000);
+}
