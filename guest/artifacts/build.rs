@@ -86,7 +86,7 @@ fn componentize(module: &[u8]) -> Result<Vec<u8>, String> {
     let component = ComponentEncoder::default()
         .validate(true)
         .module(module)
-        .and_then(|mut encoder| encoder.encode())
+        .and_then(|encoder| encoder.encode())
         .map_err(|e| format!("the guest does not make a component: {e:#}"))?;
     strip(&component).ok_or_else(|| "the component is malformed".to_owned())
 }
@@ -169,11 +169,13 @@ fn add_target() -> Result<(), String> {
 /// Debian's toolchain, which has no library for the target but its source, and so builds it.
 fn debian(rustc: &str) -> Result<Command, String> {
     let [debian_rustc, debian_cargo] = ["/usr/bin/rustc", "/usr/bin/cargo"];
+    for tool in [debian_rustc, debian_cargo] {
+        if !Path::new(tool).exists() {
+            return Err(format!("{tool} is missing"));
+        }
+    }
     let sysroot = output(Command::new(debian_rustc).args(["--print", "sysroot"]))?;
     let library = Path::new(&sysroot).join("lib/rustlib/src/rust/library");
-    if !Path::new(debian_cargo).exists() {
-        return Err(format!("{debian_cargo} is missing"));
-    }
     if !library.exists() {
         return Err(format!("{} is missing", library.display()));
     }

@@ -11,7 +11,7 @@ use rlsf::SmallGlobalTlsf;
 
 use crate::log::{Level, log};
 
-/// A sixth of the code of `std`'s own.
+/// A fifth of the code of `std`'s own.
 #[global_allocator]
 static MEMORY: SmallGlobalTlsf = SmallGlobalTlsf::new();
 

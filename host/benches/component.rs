@@ -54,7 +54,9 @@ impl Adapter<'_> {
         &self,
         operation: impl Future<Output = Result<T, mcp_reporter::store::StoreError>>,
     ) -> Result<T, StoreError> {
-        self.runtime.block_on(operation).map_err(|e| StoreError(e.to_string()))
+        self.runtime
+            .block_on(operation)
+            .map_err(|e| StoreError(e.to_string()))
     }
 }
 
@@ -95,7 +97,10 @@ impl core_store::Store for Adapter<'_> {
         new: &[u8],
     ) -> Result<bool, StoreError> {
         let expected = Some(expected.to_vec());
-        self.wait(self.store.compare_and_swap(key.to_owned(), expected, new.to_vec()))
+        self.wait(
+            self.store
+                .compare_and_swap(key.to_owned(), expected, new.to_vec()),
+        )
     }
 }
 
@@ -128,7 +133,9 @@ impl Side for Native<'_> {
                 wall_ns: wall.as_nanos() as u64,
                 mono_ns: self.epoch.elapsed().as_nanos() as u64,
             };
-            let results = self.acceptor.accept(&mut self.store, &mut SystemRandom, now, &reports);
+            let results = self
+                .acceptor
+                .accept(&mut self.store, &mut SystemRandom, now, &reports);
             assert!(results.iter().all(Result::is_ok), "{results:?}");
         }
     }
@@ -143,7 +150,11 @@ struct InComponent<'a> {
 
 impl Side for InComponent<'_> {
     fn report(&mut self, calls: u64, batch: u64) {
-        let Self { runtime, instance, data } = self;
+        let Self {
+            runtime,
+            instance,
+            data,
+        } = self;
         let one = InteractionReport {
             action: Action::Start,
             interaction_id: INTERACTION.to_owned(),
@@ -194,11 +205,17 @@ fn time<S: Side>(calls: u64, batch: u64, make: impl Fn(Arc<dyn Store>) -> S) -> 
 fn compare(criterion: &mut Criterion) {
     let runtime = support::runtime();
     let url = "http://127.0.0.1:9";
-    let config = Config::from_pairs(support::settings("outbox.db".as_ref(), url)).expect("settings");
+    let config =
+        Config::from_pairs(support::settings("outbox.db".as_ref(), url)).expect("settings");
     let settings = Arc::new(config.settings().expect("switched on").clone());
     let engine = Engine::new(&EngineOptions::default()).expect("an engine");
-    let component = engine.load(mcp_reporter_artifacts::REPORTER).expect("our component");
-    let pairs = config.pairs().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    let component = engine
+        .load(mcp_reporter_artifacts::REPORTER)
+        .expect("our component");
+    let pairs = config
+        .pairs()
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect();
     let egress = Egress::new(url, None).expect("a client");
     let component = engine::Reporter::new(component, pairs, egress);
 
@@ -209,7 +226,10 @@ fn compare(criterion: &mut Criterion) {
             group.bench_function(BenchmarkId::new("native", round), |bencher| {
                 let make = |store| Native {
                     acceptor: Acceptor::new(settings.clone()),
-                    store: Adapter { runtime: &runtime, store },
+                    store: Adapter {
+                        runtime: &runtime,
+                        store,
+                    },
                     data: payload(BODY_BYTES),
                     epoch: Instant::now(),
                 };
@@ -218,7 +238,9 @@ fn compare(criterion: &mut Criterion) {
             group.bench_function(BenchmarkId::new("component", round), |bencher| {
                 let make = |store| InComponent {
                     runtime: &runtime,
-                    instance: runtime.block_on(component.instantiate(store)).expect("an instance"),
+                    instance: runtime
+                        .block_on(component.instantiate(store))
+                        .expect("an instance"),
                     data: payload(BODY_BYTES),
                 };
                 bencher.iter_custom(|calls| time(calls, batch, make));

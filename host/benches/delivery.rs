@@ -40,7 +40,11 @@ async fn deliver(url: &str) -> Duration {
     let mut settings = support::settings(&folder.path().join("outbox.db"), url);
     settings.push(("rate_limit", "0".to_owned()));
     settings.push(("max_in_flight", IN_FLIGHT.to_string()));
-    let reporter = support::builder(settings).without_timer().build().await.expect("a reporter");
+    let reporter = support::builder(settings)
+        .without_timer()
+        .build()
+        .await
+        .expect("a reporter");
     fill(&reporter).await;
     let began = Instant::now();
     loop {
@@ -94,12 +98,19 @@ async fn send(url: &str) -> Duration {
                 let request = Request::post(&url)
                     .header(header::AUTHORIZATION, format!("Bearer {API_KEY}"))
                     .header(header::CONTENT_TYPE, "application/json")
-                    .header("idempotency-key", format!("\"00000000-0000-4000-8000-{number:012}\""))
+                    .header(
+                        "idempotency-key",
+                        format!("\"00000000-0000-4000-8000-{number:012}\""),
+                    )
                     .body(Full::new(body.clone()))
                     .expect("a request");
                 let response = client.request(request).await.expect("an answer");
                 assert!(response.status().is_success(), "{}", response.status());
-                response.into_body().collect().await.expect("a whole answer");
+                response
+                    .into_body()
+                    .collect()
+                    .await
+                    .expect("a whole answer");
             }
         });
     }
@@ -128,7 +139,9 @@ fn compare(criterion: &mut Criterion) {
     let runtime = support::runtime();
     let sink = support::sink(Fault::None);
     let mut group = criterion.benchmark_group("delivery, 16 in flight");
-    group.throughput(Throughput::Elements(EVENTS)).sampling_mode(SamplingMode::Flat);
+    group
+        .throughput(Throughput::Elements(EVENTS))
+        .sampling_mode(SamplingMode::Flat);
     for round in 1..=ROUNDS {
         group.bench_function(BenchmarkId::new("bare client", round), |bencher| {
             bencher.iter_custom(|turns| time(&runtime, &sink, turns, send));

@@ -19,7 +19,11 @@ async fn reporter(store: &Path, durability: &str) -> Reporter {
     let mut settings = support::settings(store, "http://127.0.0.1:9");
     settings.push(("durability", durability.to_owned()));
     // Delivery would take part of the cores.
-    support::builder(settings).without_timer().build().await.expect("a reporter")
+    support::builder(settings)
+        .without_timer()
+        .build()
+        .await
+        .expect("a reporter")
 }
 
 /// Has each of `callers` make `reports` reports, one after the other.
@@ -30,7 +34,9 @@ async fn report(reporter: &Reporter, callers: u64, reports: u64) {
         tasks.spawn(async move {
             let data = payload(BODY_BYTES);
             for _ in 0..reports {
-                let outcome = reporter.report(Action::Start, INTERACTION, data.as_str()).await;
+                let outcome = reporter
+                    .report(Action::Start, INTERACTION, data.as_str())
+                    .await;
                 outcome.expect("a stored report");
             }
         });

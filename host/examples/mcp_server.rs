@@ -33,7 +33,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let served = serve(reporter.clone()).await;
     // Clients kill a server about 2 s after they closed its input. What is not delivered
     // by then stays in the store, for the next run.
-    drop(reporter);
+    reporter.shutdown(Duration::from_millis(1500)).await;
     served
 }
 

@@ -40,7 +40,9 @@ impl Default for Place {
 impl Place {
     /// A new, empty folder.
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().expect("no temporary folder") }
+        Self {
+            folder: tempfile::tempdir().expect("no temporary folder"),
+        }
     }
 
     /// The folder.
@@ -82,7 +84,10 @@ impl Place {
 
     /// A reporter with the [`fast`](Self::fast) settings, and `more`.
     pub async fn reporter(&self, url: &str, more: &[(&str, &str)]) -> Reporter {
-        builder(&with(self.fast(url), more)).build().await.expect("no reporter")
+        builder(&with(self.fast(url), more))
+            .build()
+            .await
+            .expect("no reporter")
     }
 }
 
@@ -95,7 +100,9 @@ pub fn with(mut settings: Vec<(String, String)>, more: &[(&str, &str)]) -> Vec<(
 /// A builder with these settings, and the component compiled once for all tests.
 pub fn builder(settings: &[(String, String)]) -> ReporterBuilder {
     let builder = Reporter::builder().cache_dir(cache_dir());
-    settings.iter().fold(builder, |builder, (key, value)| builder.set(key, value.as_str()))
+    settings.iter().fold(builder, |builder, (key, value)| {
+        builder.set(key, value.as_str())
+    })
 }
 
 /// Where compiled components are kept: beside the executable that runs.
@@ -112,13 +119,19 @@ pub fn coordinator() -> Coordinator {
 /// The same with a fault from the beginning.
 pub fn faulty(fault: Fault) -> Coordinator {
     let api_keys = vec![KEY.to_owned()];
-    let options = CoordinatorOptions { api_keys, fault, ..CoordinatorOptions::default() };
+    let options = CoordinatorOptions {
+        api_keys,
+        fault,
+        ..CoordinatorOptions::default()
+    };
     Coordinator::start(options).expect("no coordinator")
 }
 
 /// Waits until the coordinator has stored `count` events.
 pub async fn stored(coordinator: &Coordinator, count: u64) {
-    let done = coordinator.wait_for(|seen| seen.stats().processed >= count, SOON).await;
+    let done = coordinator
+        .wait_for(|seen| seen.stats().processed >= count, SOON)
+        .await;
     if let Err(missing) = done {
         panic!("{missing}");
     }
@@ -126,11 +139,14 @@ pub async fn stored(coordinator: &Coordinator, count: u64) {
 
 /// Waits until the outbox is empty of what waits.
 pub async fn drained(reporter: &Reporter) {
-    until("the outbox is drained", async || reporter.status().await.unwrap().waiting == 0).await;
+    until("the outbox is drained", || async {
+        reporter.status().await.unwrap().waiting == 0
+    })
+    .await;
 }
 
 /// Asks again and again, and panics when the answer is not yes [soon](SOON).
-pub async fn until(what: &str, mut ask: impl AsyncFnMut() -> bool) {
+pub async fn until<A: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -> A) {
     let end = Instant::now() + SOON;
     while !ask().await {
         assert!(Instant::now() < end, "not within {SOON:?}: {what}");
@@ -148,7 +164,10 @@ pub fn histories(events: &[StoredEvent]) -> BTreeMap<String, Vec<String>> {
     let mut histories = BTreeMap::<_, Vec<_>>::new();
     for event in events {
         let action = event.action.trim_start_matches("interaction_").to_owned();
-        histories.entry(event.interaction_id.clone()).or_default().push(action);
+        histories
+            .entry(event.interaction_id.clone())
+            .or_default()
+            .push(action);
     }
     histories
 }
@@ -158,7 +177,10 @@ pub fn assert_one_key_each(receipts: &[Receipt]) {
     let mut keys = BTreeMap::new();
     let mut bodies = BTreeMap::new();
     for receipt in receipts {
-        let key = receipt.idempotency_key.as_deref().expect("no Idempotency-Key");
+        let key = receipt
+            .idempotency_key
+            .as_deref()
+            .expect("no Idempotency-Key");
         let body = String::from_utf8_lossy(&receipt.body);
         let first = keys.entry(body.clone()).or_insert(key);
         assert_eq!(*first, key, "two keys for {body}");

@@ -62,7 +62,13 @@ impl Process {
             }
         });
         let answers = BufReader::new(stdout).lines();
-        Self { child, input: Some(input), answers, log, log_reader }
+        Self {
+            child,
+            input: Some(input),
+            answers,
+            log,
+            log_reader,
+        }
     }
 
     /// Hands over one command; does not wait.

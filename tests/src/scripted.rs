@@ -22,8 +22,12 @@ impl Scripted {
     pub async fn start(
         script: impl Fn(&Request<Bytes>) -> Response<Full<Bytes>> + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("no free port");
-        let address = listener.local_addr().expect("a bound socket has an address");
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("no free port");
+        let address = listener
+            .local_addr()
+            .expect("a bound socket has an address");
         let requests = Arc::<Mutex<Vec<_>>>::default();
         let (seen, script) = (requests.clone(), Arc::new(script));
         tokio::spawn(async move {
@@ -60,6 +64,8 @@ impl Scripted {
 
 /// An answer with this status and body.
 pub fn answer(status: u16, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    let response = Response::builder().status(status).body(Full::new(body.into()));
+    let response = Response::builder()
+        .status(status)
+        .body(Full::new(body.into()));
     response.expect("a valid status")
 }

@@ -34,7 +34,13 @@ pub fn run() -> Result<(), String> {
         _ => {}
     }
     // All are built first, so that no compiler runs beside a measurement.
-    super::run(cargo().args(["bench", "--package", "mcp-reporter", "--benches", "--no-run"]))?;
+    super::run(cargo().args([
+        "bench",
+        "--package",
+        "mcp-reporter",
+        "--benches",
+        "--no-run",
+    ]))?;
     for name in CRITERION {
         let mut bench = cargo();
         bench.args(["bench", "--package", "mcp-reporter", "--bench", name]);
@@ -44,7 +50,11 @@ pub fn run() -> Result<(), String> {
     let rows = rows(&Estimates { home }, &figures)?;
     print!("{}", table(&rows));
     let missed = rows.iter().filter(|row| !row.kept).count();
-    if missed == 0 { Ok(()) } else { Err(format!("{missed} of {} bounds are missed", rows.len())) }
+    if missed == 0 {
+        Ok(())
+    } else {
+        Err(format!("{missed} of {} bounds are missed", rows.len()))
+    }
 }
 
 fn cargo() -> Command {
@@ -86,7 +96,9 @@ impl Estimates {
         let failed = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
         let text = fs::read_to_string(&path).map_err(|e| failed(&e))?;
         let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| failed(&e))?;
-        json["median"]["point_estimate"].as_f64().ok_or_else(|| failed(&"it has no median"))
+        json["median"]["point_estimate"]
+            .as_f64()
+            .ok_or_else(|| failed(&"it has no median"))
     }
 
     /// The median time in the middle round.
@@ -98,7 +110,9 @@ impl Estimates {
     /// How many times as long `bench` takes as `other` beside it, in the middle round.
     fn ratio(&self, group: &str, bench: &str, other: &str) -> Result<f64, String> {
         let rounds = (1..=ROUNDS).map(|round| {
-            Ok::<_, String>(self.median_ns(group, bench, round)? / self.median_ns(group, other, round)?)
+            Ok::<_, String>(
+                self.median_ns(group, bench, round)? / self.median_ns(group, other, round)?,
+            )
         });
         Ok(middle(rounds.collect::<Result<_, _>>()?))
     }
@@ -111,23 +125,48 @@ fn middle(mut values: Vec<f64>) -> f64 {
 
 fn rows(found: &Estimates, figures: &HashMap<String, f64>) -> Result<Vec<Row>, String> {
     let figure = |name: &str| {
-        figures.get(name).copied().ok_or_else(|| format!("the figure {name} was not measured"))
+        figures
+            .get(name)
+            .copied()
+            .ok_or_else(|| format!("the figure {name} was not measured"))
     };
     let mut rows = Vec::new();
 
     for (title, group, batch, bound) in [
-        ("component / native, one by one", "report one by one", 1.0, 2.2),
-        ("component / native, batches of 64", "report in batches of 64", 64.0, 1.5),
+        (
+            "component / native, one by one",
+            "report one by one",
+            1.0,
+            2.2,
+        ),
+        (
+            "component / native, batches of 64",
+            "report in batches of 64",
+            64.0,
+            1.5,
+        ),
     ] {
         let ratio = found.ratio(group, "component", "native")?;
         let each = |bench| Ok::<_, String>(found.time_ns(group, bench)? / batch / 1e3);
-        let detail = format!("{:.1} µs / {:.1} µs a report", each("component")?, each("native")?);
+        let detail = format!(
+            "{:.1} µs / {:.1} µs a report",
+            each("component")?,
+            each("native")?
+        );
         rows.push(at_most_times(title, ratio, bound, &detail));
     }
 
     for (title, group, bound) in [
-        ("64 callers / 1, durability power", "group commit, durability power", 15.0),
-        ("64 callers / 1, durability process", "group commit, durability process", 1.5),
+        (
+            "64 callers / 1, durability power",
+            "group commit, durability power",
+            15.0,
+        ),
+        (
+            "64 callers / 1, durability process",
+            "group commit, durability process",
+            1.5,
+        ),
     ] {
         let gain = 64.0 / found.ratio(group, "callers 64", "callers 1")?;
         let rate = |bench, callers| Ok::<_, String>(callers * 1e9 / found.time_ns(group, bench)?);
@@ -135,25 +174,70 @@ fn rows(found: &Estimates, figures: &HashMap<String, f64>) -> Result<Vec<Row>, S
         let detail = format!("{many:.0}/s / {one:.0}/s");
         rows.push(at_least(title, gain, bound, "x", &format!(" ({detail})")));
         if group.ends_with("process") {
-            rows.push(at_least("reports, 64 callers, process", many, 60_000.0, "/s", ""));
+            rows.push(at_least(
+                "reports, 64 callers, process",
+                many,
+                60_000.0,
+                "/s",
+                "",
+            ));
         }
     }
 
     let group = "delivery, 16 in flight";
     let rate = |bench| Ok::<_, String>(10_000.0 * 1e9 / found.time_ns(group, bench)?);
     let (reporter, bare) = (rate("reporter")?, rate("bare client")?);
-    rows.push(at_least("delivery, 16 in flight", reporter, 18_000.0, "/s", ""));
+    rows.push(at_least(
+        "delivery, 16 in flight",
+        reporter,
+        18_000.0,
+        "/s",
+        "",
+    ));
     let share = 100.0 / found.ratio(group, "reporter", "bare client")?;
-    rows.push(at_least("delivery / bare client", share, 25.0, " %", &format!(" (of {bare:.0}/s)")));
+    rows.push(at_least(
+        "delivery / bare client",
+        share,
+        25.0,
+        " %",
+        &format!(" (of {bare:.0}/s)"),
+    ));
 
-    rows.push(at_most("start to first report", figure("start_ms")?, 50.0, " ms"));
-    rows.push(at_most("`mcp-reporter report`, in all", figure("command_ms")?, 50.0, " ms"));
-    rows.push(at_most("resident after 10,000 reports", figure("resident_mb")?, 40.0, " MB"));
+    rows.push(at_most(
+        "start to first report",
+        figure("start_ms")?,
+        50.0,
+        " ms",
+    ));
+    rows.push(at_most(
+        "`mcp-reporter report`, in all",
+        figure("command_ms")?,
+        50.0,
+        " ms",
+    ));
+    rows.push(at_most(
+        "resident after 10,000 reports",
+        figure("resident_mb")?,
+        40.0,
+        " MB",
+    ));
 
     for (title, fault, healthy) in [
-        ("p99 of 1,000, hanging / healthy", "p99_hang_ms", "p99_healthy_ms"),
-        ("p99 of 1,000, a byte a second / healthy", "p99_drip_ms", "p99_healthy_ms"),
-        ("p99 of 1,000, 256 KiB never read / healthy", "p99_256k_no_read_ms", "p99_256k_healthy_ms"),
+        (
+            "p99 of 1,000, hanging / healthy",
+            "p99_hang_ms",
+            "p99_healthy_ms",
+        ),
+        (
+            "p99 of 1,000, a byte a second / healthy",
+            "p99_drip_ms",
+            "p99_healthy_ms",
+        ),
+        (
+            "p99 of 1,000, 256 KiB never read / healthy",
+            "p99_256k_no_read_ms",
+            "p99_256k_healthy_ms",
+        ),
     ] {
         let (fault, healthy) = (figure(fault)?, figure(healthy)?);
         let detail = format!("{fault:.1} ms / {healthy:.1} ms");
@@ -193,9 +277,17 @@ fn at_least(figure: &'static str, value: f64, bound: f64, unit: &str, detail: &s
 /// The rows as a table in Markdown.
 fn table(rows: &[Row]) -> String {
     let mut text = String::from("| figure | measured | bound | |\n| --- | --- | --- | --- |\n");
-    for Row { figure, measured, bound, kept } in rows {
+    for Row {
+        figure,
+        measured,
+        bound,
+        kept,
+    } in rows
+    {
         let verdict = if *kept { "ok" } else { "MISSED" };
-        text.push_str(&format!("| {figure} | {measured} | {bound} | {verdict} |\n"));
+        text.push_str(&format!(
+            "| {figure} | {measured} | {bound} | {verdict} |\n"
+        ));
     }
     text
 }

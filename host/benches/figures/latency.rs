@@ -24,7 +24,11 @@ const LARGEST_BYTES: usize = 262_144;
 
 /// Measures bursts, each fault beside health.
 pub fn measure() {
-    let small = [("healthy", Fault::None), ("hang", Fault::Hang), ("drip", Fault::Drip)];
+    let small = [
+        ("healthy", Fault::None),
+        ("hang", Fault::Hang),
+        ("drip", Fault::Drip),
+    ];
     compare("p99", &small, BODY_BYTES, 15);
     let large = [("healthy", Fault::None), ("no_read", Fault::NoRead)];
     compare("p99_256k", &large, LARGEST_BYTES, 5);
@@ -38,7 +42,12 @@ fn compare(name: &str, faults: &[(&str, Fault)], body_bytes: usize, rounds: usiz
         for turn in 0..faults.len() {
             // None is always the one that follows another.
             let at = (round + turn) % faults.len();
-            found[at].push(runtime.block_on(burst(&faults[at].1, body_bytes)).as_secs_f64() * 1e3);
+            found[at].push(
+                runtime
+                    .block_on(burst(&faults[at].1, body_bytes))
+                    .as_secs_f64()
+                    * 1e3,
+            );
         }
     }
     for ((fault, _), found) in faults.iter().zip(found) {
@@ -56,16 +65,17 @@ async fn burst(fault: &Fault, body_bytes: usize) -> Duration {
 
     // Interactions of their own, so that none waits for another; their ids are a byte longer.
     let data = payload(body_bytes - 1);
-    let first = (0..UNDER_WAY).map(|i| {
-        Report::new(Action::Start, format!("{INTERACTION}{i}"), data.as_str())
-    });
+    let first = (0..UNDER_WAY)
+        .map(|i| Report::new(Action::Start, format!("{INTERACTION}{i}"), data.as_str()));
     for result in reporter.report_many(first.collect()).await {
         result.expect("a stored report");
     }
     in_force(&coordinator, fault).await;
 
     let data = Payload::from(payload(body_bytes));
-    let callers: Vec<_> = (0..CALLERS).map(|_| (reporter.clone(), data.clone())).collect();
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|_| (reporter.clone(), data.clone()))
+        .collect();
     let mut tasks = JoinSet::new();
     for (reporter, data) in callers {
         tasks.spawn(async move {

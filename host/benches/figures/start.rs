@@ -28,7 +28,9 @@ pub fn measure() {
     let sink = support::sink(Fault::None);
     let folder = folder();
     let store = folder.path().join("outbox.db");
-    eprintln!("start: {STARTS} processes of a program, {STARTS} of the command, one after the other");
+    eprintln!(
+        "start: {STARTS} processes of a program, {STARTS} of the command, one after the other"
+    );
     // The first start compiles.
     start(&store, &sink.url());
     command(folder.path(), &store, &sink.url());
@@ -84,7 +86,14 @@ fn read_to_end(child: &mut Child) -> Vec<String> {
 fn command(home: &Path, store: &Path, url: &str) -> Duration {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-reporter"));
     command
-        .args(["report", "start", "--id", INTERACTION, "--data", &payload(BODY_BYTES)])
+        .args([
+            "report",
+            "start",
+            "--id",
+            INTERACTION,
+            "--data",
+            &payload(BODY_BYTES),
+        ])
         .env("HOME", home)
         .env("XDG_CACHE_HOME", home)
         .current_dir(home)
@@ -99,11 +108,16 @@ fn command(home: &Path, store: &Path, url: &str) -> Duration {
 
 /// The measured process: its arguments are the coordinator, how many reports, and the store.
 pub fn child(args: &[String]) {
-    let [url, reports, store] = args else { panic!("not the arguments of a measured process") };
+    let [url, reports, store] = args else {
+        panic!("not the arguments of a measured process")
+    };
     let reports: u64 = reports.parse().expect("a number");
     let runtime = support::runtime();
     runtime.block_on(async {
-        let reporter = builder(settings(store.as_ref(), url)).build().await.expect("a reporter");
+        let reporter = builder(settings(store.as_ref(), url))
+            .build()
+            .await
+            .expect("a reporter");
         report(&reporter, 1).await;
         println!("{ACKNOWLEDGED}");
         std::io::stdout().flush().expect("a reader");
@@ -116,7 +130,10 @@ pub fn child(args: &[String]) {
                 caller.await.expect("a caller");
             }
             // Linux only; elsewhere these figures are missing.
-            print!("{}", std::fs::read_to_string("/proc/self/status").unwrap_or_default());
+            print!(
+                "{}",
+                std::fs::read_to_string("/proc/self/status").unwrap_or_default()
+            );
         }
         reporter.shutdown(Duration::ZERO).await;
     });
@@ -125,11 +142,17 @@ pub fn child(args: &[String]) {
 async fn report(reporter: &Reporter, reports: u64) {
     let data = payload(BODY_BYTES);
     for _ in 0..reports {
-        let outcome = reporter.report(Action::Start, INTERACTION, data.as_str()).await;
+        let outcome = reporter
+            .report(Action::Start, INTERACTION, data.as_str())
+            .await;
         outcome.expect("a stored report");
     }
 }
 
 fn memory_kb(line: &str, key: &str) -> Option<f64> {
-    line.strip_prefix(key)?.split_whitespace().next()?.parse().ok()
+    line.strip_prefix(key)?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()
 }

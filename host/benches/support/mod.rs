@@ -60,12 +60,18 @@ pub fn settings(store: &std::path::Path, url: &str) -> Vec<(&'static str, String
 /// A builder with these settings, and the compilation cached.
 pub fn builder(settings: Vec<(&'static str, String)>) -> ReporterBuilder {
     let builder = mcp_reporter::Reporter::builder().cache_dir(cache_dir());
-    settings.into_iter().fold(builder, |builder, (key, value)| builder.set(key, value))
+    settings
+        .into_iter()
+        .fold(builder, |builder, (key, value)| builder.set(key, value))
 }
 
 /// A coordinator that only counts.
 pub fn sink(fault: Fault) -> Coordinator {
-    let options = CoordinatorOptions { keep: Keep::Counts, fault, ..CoordinatorOptions::default() };
+    let options = CoordinatorOptions {
+        keep: Keep::Counts,
+        fault,
+        ..CoordinatorOptions::default()
+    };
     Coordinator::start(options).expect("a coordinator on a free port")
 }
 

@@ -3,7 +3,9 @@
 use super::{
     Error, check, completions, config, coordinator, deliver, demo, import, outbox, report,
 };
-use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueHint};
+use clap::{
+    Arg, ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint,
+};
 use mcp_reporter::config::{KeyInfo, keys};
 use std::path::PathBuf;
 
@@ -67,6 +69,29 @@ pub struct Cli {
     help: Option<bool>,
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// The command line of this process. Ends it when that is wrong or asks for help.
+    pub fn of_process() -> Self {
+        let matches = command().get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// All that can be said.
+pub fn command() -> clap::Command {
+    // The first screen has no long form: the settings, all of which it takes, would push it
+    // off the terminal. Clap lets a command have its own help only if all below have.
+    fn with_help(command: clap::Command) -> clap::Command {
+        let help = Arg::new("help")
+            .short('h')
+            .long("help")
+            .action(ArgAction::Help)
+            .help("Print help (-h) or help with all settings (--help)");
+        command.arg(help).mut_subcommands(with_help)
+    }
+    Cli::command().mut_subcommands(with_help)
 }
 
 /// What every command takes.
@@ -222,20 +247,16 @@ impl FromArgMatches for Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_well_formed() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]
     fn the_first_screen_lists_every_command_as_its_own_help_does() {
-        let help = Cli::command().render_help().to_string();
-        for command in Cli::command()
-            .get_subcommands()
-            .filter(|c| !c.is_hide_set())
-        {
+        let help = command().render_help().to_string();
+        for command in command().get_subcommands().filter(|c| !c.is_hide_set()) {
             let line = format!(
                 "  {:<12} {}\n",
                 command.get_name(),
@@ -247,7 +268,7 @@ mod tests {
 
     #[test]
     fn every_setting_but_the_key_has_a_flag_with_what_is_allowed() {
-        let mut cli = Cli::command().term_width(usize::MAX);
+        let mut cli = command().term_width(usize::MAX);
         cli.build();
         let help = cli
             .find_subcommand_mut("check")

@@ -1,8 +1,6 @@
 //! `completions`: a completion script for a shell.
 
-use super::args::Cli;
-use super::{Error, Ui};
-use clap::CommandFactory;
+use super::{Error, Ui, args};
 use clap_complete::Shell;
 use std::process::ExitCode;
 
@@ -17,7 +15,12 @@ pub struct Args {
 pub fn run(args: Args) -> Result<ExitCode, Error> {
     // Into memory first: the generator would panic when nobody reads it.
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "mcp-reporter", &mut script);
+    clap_complete::generate(
+        args.shell,
+        &mut args::command(),
+        "mcp-reporter",
+        &mut script,
+    );
     Ui::detect().line(String::from_utf8_lossy(&script).trim_end())?;
     Ok(ExitCode::SUCCESS)
 }

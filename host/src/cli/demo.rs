@@ -87,7 +87,11 @@ async fn show(pace: f64, folder: &Folder, ui: Ui) -> Result<ExitCode, Error> {
                  A coordinator to break yourself:   mcp-reporter coordinator --fault hang"
             .to_owned(),
     })?;
-    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn io(error: std::io::Error) -> Error {

@@ -21,7 +21,6 @@ pub use error::Error;
 pub use output::Ui;
 
 use args::{Cli, Command};
-use clap::Parser;
 use mcp_reporter::Reporter;
 use mcp_reporter::config::{Config, LogLevel, Sources};
 use std::process::ExitCode;
@@ -32,7 +31,7 @@ const SHUTDOWN: Duration = Duration::from_secs(2);
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::of_process();
     let ended = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -1,6 +1,6 @@
 //! One running component.
 
-use wasmtime::{Store, Trap};
+use wasmtime::Store;
 
 use super::{
     Action, Delivery, EngineError, EntryPage, Failure, InteractionReport, OutboxStatus, Outcome,
@@ -246,10 +246,7 @@ impl Instance {
 fn explain(error: wasmtime::Error) -> EngineError {
     match error.downcast::<EngineError>() {
         Ok(error) => error,
-        Err(error) => EngineError::Trap(match error.downcast_ref::<Trap>() {
-            // The chain begins with a backtrace of addresses, which says nothing to a user.
-            Some(trap) => trap.to_string(),
-            None => format!("{error:#}"),
-        }),
+        // What stands around the cause is a backtrace of addresses, which says nothing to a user.
+        Err(error) => EngineError::Trap(error.root_cause().to_string()),
     }
 }

@@ -12,9 +12,18 @@ const MAX_BATCH: usize = 256;
 
 type Results = Vec<Result<Outcome, ReportError>>;
 
+/// Most bytes that do, unless a caller alone hands over more.
+const MAX_BATCH_BYTES: usize = 4 << 20;
+
 struct Batch {
     reports: Vec<Report>,
     reply: Option<oneshot::Sender<Results>>,
+}
+
+impl Batch {
+    fn bytes(&self) -> usize {
+        self.reports.iter().map(|r| r.data.as_str().len()).sum()
+    }
 }
 
 /// The way to the accepting instance.
@@ -88,29 +97,41 @@ async fn run(
     let mut instance = Some(first);
     let mut batches = Vec::new();
     while queue.recv_many(&mut batches, MAX_BATCH).await > 0 {
-        let mut reports = Vec::new();
-        let mut replies = Vec::new();
-        for batch in batches.drain(..) {
-            replies.push((batch.reports.len(), batch.reply));
-            reports.extend(batch.reports.into_iter().map(lower));
-        }
-        let count = reports.len();
-        let mut results = match accept(&factory, &mut instance, reports).await {
-            Ok(results) => results,
-            Err(failed) => vec![Err(failed); count],
-        };
-        if results.iter().any(Result::is_ok) {
-            arrived();
-        }
-        for (count, reply) in replies {
-            let rest = results.split_off(count.min(results.len()));
-            let own = std::mem::replace(&mut results, rest);
-            if let Some(reply) = reply {
-                // Whoever no longer waits does not need to know.
-                let _ = reply.send(own);
-            } else if let Some(Err(refused)) = own.first() {
-                tracing::warn!("the end of a dropped interaction was not stored: {refused}");
+        let mut rest = batches.drain(..).peekable();
+        while rest.peek().is_some() {
+            let mut bytes = 0;
+            let mut reports = Vec::new();
+            let mut replies = Vec::new();
+            while let Some(batch) =
+                rest.next_if(|b| bytes == 0 || bytes + b.bytes() <= MAX_BATCH_BYTES)
+            {
+                bytes += batch.bytes();
+                replies.push((batch.reports.len(), batch.reply));
+                reports.extend(batch.reports.into_iter().map(lower));
             }
+            let count = reports.len();
+            let results = match accept(&factory, &mut instance, reports).await {
+                Ok(results) => results,
+                Err(failed) => vec![Err(failed); count],
+            };
+            if results.iter().any(Result::is_ok) {
+                arrived();
+            }
+            answer(results, replies);
+        }
+    }
+}
+
+/// Hands each caller its own results.
+fn answer(mut results: Results, replies: Vec<(usize, Option<oneshot::Sender<Results>>)>) {
+    for (count, reply) in replies {
+        let rest = results.split_off(count.min(results.len()));
+        let own = std::mem::replace(&mut results, rest);
+        if let Some(reply) = reply {
+            // Whoever no longer waits does not need to know.
+            let _ = reply.send(own);
+        } else if let Some(Err(refused)) = own.first() {
+            tracing::warn!("the end of a dropped interaction was not stored: {refused}");
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 const LATEST: Duration = Duration::from_secs(30);
 /// How long one delivery goes on sending. Short, so that a shutdown does not
 /// wait for long; each request has its own time on top.
-const SENDING: Duration = Duration::from_millis(500);
+const SENDING: Duration = Duration::from_secs(1);
 /// How often to look whether another instance still delivers.
 const LEASE_CHECK: Duration = Duration::from_secs(1);
 /// When to try again after the store or the component failed.

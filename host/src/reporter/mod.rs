@@ -56,6 +56,10 @@ use mcp_reporter_core::event;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+/// How long redrive and purge wait for the lease, and how often they try.
+const LEASE_WAIT: Duration = Duration::from_secs(15);
+const LEASE_RETRY: Duration = Duration::from_millis(20);
+
 /// One report of a batch.
 #[derive(Debug, Clone)]
 pub struct Report {
@@ -120,9 +124,6 @@ struct Inner {
     factory: Arc<Factory>,
     runtime: Mutex<Option<tokio::runtime::Runtime>>,
 }
-
-/// What a call of the component comes to: its own answer, unless it broke.
-type Called<T> = Result<Result<T, Failure>, EngineError>;
 
 /// Makes instances of the component.
 struct Factory {
@@ -315,7 +316,7 @@ impl Reporter {
     ///
     /// The reporter is switched off, or the store or the component failed.
     pub async fn status(&self) -> Result<OutboxStatus, ReportError> {
-        self.ask(async |instance| instance.status().await).await
+        Ok(self.instance().await?.status().await??)
     }
 
     /// The dead letters, oldest first: at most `limit` after `cursor`.
@@ -328,8 +329,10 @@ impl Reporter {
         limit: u32,
         cursor: Option<String>,
     ) -> Result<EntryPage, ReportError> {
-        self.ask(async move |instance| instance.list_dead_letters(limit, cursor.as_deref()).await)
-            .await
+        let mut instance = self.instance().await?;
+        Ok(instance
+            .list_dead_letters(limit, cursor.as_deref())
+            .await??)
     }
 
     /// The waiting events, oldest first: at most `limit` after `cursor`.
@@ -342,8 +345,8 @@ impl Reporter {
         limit: u32,
         cursor: Option<String>,
     ) -> Result<EntryPage, ReportError> {
-        self.ask(async move |instance| instance.list_waiting(limit, cursor.as_deref()).await)
-            .await
+        let mut instance = self.instance().await?;
+        Ok(instance.list_waiting(limit, cursor.as_deref()).await??)
     }
 
     /// The body of the event under `key`; none when there is no such event.
@@ -352,8 +355,7 @@ impl Reporter {
     ///
     /// As [`status`](Self::status).
     pub async fn show(&self, key: String) -> Result<Option<String>, ReportError> {
-        self.ask(async move |instance| instance.show(&key).await)
-            .await
+        Ok(self.instance().await?.show(&key).await??)
     }
 
     /// Puts dead letters back into the queue: those of `interactions`, or all
@@ -363,9 +365,16 @@ impl Reporter {
     ///
     /// As [`status`](Self::status), or another instance keeps delivering.
     pub async fn redrive(&self, interactions: Vec<String>) -> Result<u32, ReportError> {
-        let moved = self
-            .ask_until_free(async |instance| instance.redrive(&interactions).await)
-            .await?;
+        let end = Instant::now() + LEASE_WAIT;
+        let moved = loop {
+            let moved = self.instance().await?.redrive(&interactions).await?;
+            match moved {
+                Err(Failure::Busy(_)) if Instant::now() < end => {
+                    tokio::time::sleep(LEASE_RETRY).await;
+                }
+                moved => break moved?,
+            }
+        };
         if let Some(inner) = &self.inner {
             inner.delivering.arrived();
         }
@@ -378,8 +387,16 @@ impl Reporter {
     ///
     /// As [`redrive`](Self::redrive).
     pub async fn purge(&self, filter: PurgeFilter) -> Result<u32, ReportError> {
-        self.ask_until_free(async |instance| instance.purge(&filter).await)
-            .await
+        let end = Instant::now() + LEASE_WAIT;
+        loop {
+            let purged = self.instance().await?.purge(&filter).await?;
+            match purged {
+                Err(Failure::Busy(_)) if Instant::now() < end => {
+                    tokio::time::sleep(LEASE_RETRY).await;
+                }
+                purged => return Ok(purged?),
+            }
+        }
     }
 
     /// Asks the coordinator whether it is there.
@@ -388,8 +405,7 @@ impl Reporter {
     ///
     /// As [`status`](Self::status).
     pub async fn check_connection(&self) -> Result<Probe, ReportError> {
-        self.ask(async |instance| instance.check_connection().await)
-            .await
+        Ok(self.instance().await?.check_connection().await??)
     }
 
     /// Asks the coordinator whether it takes the API key.
@@ -398,8 +414,7 @@ impl Reporter {
     ///
     /// As [`status`](Self::status).
     pub async fn validate_api_key(&self) -> Result<Probe, ReportError> {
-        self.ask(async |instance| instance.validate_api_key().await)
-            .await
+        Ok(self.instance().await?.validate_api_key().await??)
     }
 
     /// Takes no more reports, stores those already handed over, delivers what
@@ -438,32 +453,12 @@ impl Reporter {
         }
     }
 
-    /// Asks a fresh instance, so that nothing else has to wait.
-    async fn ask<T>(
-        &self,
-        question: impl AsyncFnOnce(&mut Instance) -> Called<T>,
-    ) -> Result<T, ReportError> {
+    /// A fresh instance for a question, so that nothing else has to wait.
+    async fn instance(&self) -> Result<Instance, ReportError> {
         let Some(inner) = &self.inner else {
             return Err(ReportError::Disabled);
         };
-        let mut instance = inner.factory.instance().await?;
-        Ok(question(&mut instance).await??)
-    }
-
-    /// Asks again while another instance holds the lease.
-    async fn ask_until_free<T>(
-        &self,
-        question: impl AsyncFn(&mut Instance) -> Called<T>,
-    ) -> Result<T, ReportError> {
-        let end = Instant::now() + Duration::from_secs(15);
-        loop {
-            match self.ask(&question).await {
-                Err(ReportError::Busy(_)) if Instant::now() < end => {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-                result => return result,
-            }
-        }
+        Ok(inner.factory.instance().await?)
     }
 }
 

@@ -22,7 +22,9 @@ use tracing_subscriber::filter::LevelFilter;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
-    let level = arguments.next().and_then(|level| level.parse::<LevelFilter>().ok());
+    let level = arguments
+        .next()
+        .and_then(|level| level.parse::<LevelFilter>().ok());
     let Some(level) = level else {
         eprintln!("usage: peer LOG_LEVEL KEY=VALUE…");
         return ExitCode::from(2);
@@ -33,7 +35,10 @@ async fn main() -> ExitCode {
         .with_ansi(false)
         .init();
     let settings: Vec<_> = arguments
-        .filter_map(|pair| pair.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned())))
+        .filter_map(|pair| {
+            pair.split_once('=')
+                .map(|(k, v)| (k.to_owned(), v.to_owned()))
+        })
         .collect();
     let reporter = match builder(&settings).build().await {
         Ok(reporter) => reporter,
@@ -56,8 +61,7 @@ async fn main() -> ExitCode {
                     "complete" => Action::Complete,
                     _ => Action::Error,
                 };
-                let mut report =
-                    Box::pin(async move { reporter.report(action, id, data).await });
+                let mut report = Box::pin(async move { reporter.report(action, id, data).await });
                 // A report is handed over when it is first polled: here, so in order.
                 match poll_fn(|context| Poll::Ready(report.as_mut().poll(context))).await {
                     Poll::Ready(result) => acknowledge(number, result),
@@ -69,7 +73,11 @@ async fn main() -> ExitCode {
             (Some("shutdown"), Some(ms), None, None) => {
                 let deadline = Duration::from_millis(ms.parse().unwrap_or(0));
                 let shutdown = reporter.shutdown(deadline).await;
-                let left = if shutdown.delivered_all { "delivered_all" } else { "left_some" };
+                let left = if shutdown.delivered_all {
+                    "delivered_all"
+                } else {
+                    "left_some"
+                };
                 println!("{number} {left}");
                 return ExitCode::SUCCESS;
             }

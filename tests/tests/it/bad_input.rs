@@ -6,8 +6,11 @@ use mcp_reporter_tests::{KEY, Place, builder, with};
 
 /// A reporter that delivers nothing, with one good event in its outbox.
 async fn with_one_event(place: &Place) -> Reporter {
-    let reporter =
-        builder(&place.fast("http://127.0.0.1:1")).without_timer().build().await.unwrap();
+    let reporter = builder(&place.fast("http://127.0.0.1:1"))
+        .without_timer()
+        .build()
+        .await
+        .unwrap();
     reporter.report_start("good", "{}").await.unwrap();
     reporter
 }
@@ -38,18 +41,48 @@ async fn a_payload_that_is_not_one_json_object_is_refused_with_what_is_wrong() {
         ("\"{}\"", no_object),
         ("17", no_object),
         ("hello", no_object),
-        ("{", "data is not JSON: expected a key in double quotes at byte 1"),
-        ("{'a':1}", "data is not JSON: expected a key in double quotes at byte 1"),
-        (r#"{"a":1,}"#, "data is not JSON: expected a key in double quotes at byte 7"),
+        (
+            "{",
+            "data is not JSON: expected a key in double quotes at byte 1",
+        ),
+        (
+            "{'a':1}",
+            "data is not JSON: expected a key in double quotes at byte 1",
+        ),
+        (
+            r#"{"a":1,}"#,
+            "data is not JSON: expected a key in double quotes at byte 7",
+        ),
         (r#"{"a" 1}"#, "data is not JSON: expected `:` at byte 5"),
         (r#"{"a":}"#, "data is not JSON: expected a value at byte 5"),
-        (r#"{"a":tru}"#, "data is not JSON: expected a value at byte 5"),
-        (r#"{"a":1"#, "data is not JSON: expected `,` or `}` at byte 6"),
-        (r#"{"a":[1"#, "data is not JSON: expected `,` or `]` at byte 7"),
-        (r#"{"a":"b"#, "data is not JSON: expected the closing `\"` of a string at byte 7"),
-        (r#"{"a":01}"#, "data is not JSON: expected a number without leading zeros at byte 5"),
-        (r#"{"a":1.}"#, "data is not JSON: expected a digit at byte 7"),
-        (r#"{} {}"#, "data is not JSON: expected the end of the text at byte 3"),
+        (
+            r#"{"a":tru}"#,
+            "data is not JSON: expected a value at byte 5",
+        ),
+        (
+            r#"{"a":1"#,
+            "data is not JSON: expected `,` or `}` at byte 6",
+        ),
+        (
+            r#"{"a":[1"#,
+            "data is not JSON: expected `,` or `]` at byte 7",
+        ),
+        (
+            r#"{"a":"b"#,
+            "data is not JSON: expected the closing `\"` of a string at byte 7",
+        ),
+        (
+            r#"{"a":01}"#,
+            "data is not JSON: expected a number without leading zeros at byte 5",
+        ),
+        (
+            r#"{"a":1.}"#,
+            "data is not JSON: expected a digit at byte 7",
+        ),
+        (
+            r#"{} {}"#,
+            "data is not JSON: expected the end of the text at byte 3",
+        ),
         (
             "{\"a\":\"b\nc\"}",
             "data is not JSON: expected an escape instead of the bare control character at byte 7",
@@ -119,17 +152,26 @@ async fn an_event_over_max_event_bytes_is_refused_and_the_limit_can_be_set() {
     let reporter = with_one_event(&place).await;
     let mebibyte = format!(r#"{{"a":"{}"}}"#, "x".repeat(1 << 20));
     let text = refused(&reporter, "i", &mebibyte).await;
-    assert_eq!(text, "the event has 1048584 bytes, more than max_event_bytes = 262144");
+    assert_eq!(
+        text,
+        "the event has 1048584 bytes, more than max_event_bytes = 262144"
+    );
     // The body counts, not only the payload.
     let nearly = format!(r#"{{"a":"{}"}}"#, "x".repeat(262_144 - 8));
     let text = refused(&reporter, "i", &nearly).await;
-    assert!(text.ends_with("more than max_event_bytes = 262144"), "{text}");
+    assert!(
+        text.ends_with("more than max_event_bytes = 262144"),
+        "{text}"
+    );
     drop(reporter);
 
     let more = [("max_event_bytes", "2097152")];
     let settings = with(place.fast("http://127.0.0.1:1"), &more);
     let reporter = builder(&settings).without_timer().build().await.unwrap();
-    assert_eq!(reporter.report_start("i", mebibyte).await, Ok(Outcome::Queued));
+    assert_eq!(
+        reporter.report_start("i", mebibyte).await,
+        Ok(Outcome::Queued)
+    );
     assert_eq!(reporter.status().await.unwrap().waiting, 2);
 }
 
@@ -154,15 +196,29 @@ async fn a_malformed_id_or_header_is_refused_by_its_name() {
     let rule = "must have 1 to 255 visible ASCII characters other than `\"` and `\\`";
     let report = Report::new(Action::Start, "i", "{}");
     let reports = vec![
-        Report { mcp_id: Some(String::new()), ..report.clone() },
-        Report { idempotency_key: Some("two words".to_owned()), ..report.clone() },
-        Report { traceparent: Some("é".to_owned()), ..report.clone() },
-        Report { idempotency_key: Some("a\r\nb: c".to_owned()), ..report.clone() },
+        Report {
+            mcp_id: Some(String::new()),
+            ..report.clone()
+        },
+        Report {
+            idempotency_key: Some("two words".to_owned()),
+            ..report.clone()
+        },
+        Report {
+            traceparent: Some("é".to_owned()),
+            ..report.clone()
+        },
+        Report {
+            idempotency_key: Some("a\r\nb: c".to_owned()),
+            ..report.clone()
+        },
         report,
     ];
     let results = reporter.report_many(reports).await;
-    let texts: Vec<_> =
-        results.iter().map(|r| r.as_ref().err().map(ToString::to_string)).collect();
+    let texts: Vec<_> = results
+        .iter()
+        .map(|r| r.as_ref().err().map(ToString::to_string))
+        .collect();
     let malformed = |name: &str| Some(format!("{name} is malformed: it {rule}"));
     let mcp_id = "mcp_id is empty: it must have 1 to 256 bytes and no control characters";
     assert_eq!(
@@ -189,11 +245,27 @@ async fn a_full_outbox_refuses_new_interactions_and_keeps_room_for_ends() {
     let Err(ReportError::OutboxFull(text)) = reporter.report_start("late", "{}").await else {
         panic!("it took more than max_events");
     };
-    assert!(text.starts_with("the outbox is full: 19 events and "), "{text}");
-    assert!(text.contains("at most max_events = 20 and max_bytes = 268435456"), "{text}");
-    let refused = reporter.report_complete("late", "{}").await.unwrap_err().to_string();
-    assert!(refused.contains("the whole interaction is refused"), "{refused}");
-    assert_eq!(reporter.report_complete("i0", "{}").await, Ok(Outcome::Queued));
+    assert!(
+        text.starts_with("the outbox is full: 19 events and "),
+        "{text}"
+    );
+    assert!(
+        text.contains("at most max_events = 20 and max_bytes = 268435456"),
+        "{text}"
+    );
+    let refused = reporter
+        .report_complete("late", "{}")
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("the whole interaction is refused"),
+        "{refused}"
+    );
+    assert_eq!(
+        reporter.report_complete("i0", "{}").await,
+        Ok(Outcome::Queued)
+    );
     assert_eq!(reporter.status().await.unwrap().waiting, 20);
 }
 
@@ -203,18 +275,58 @@ async fn a_wrong_setting_is_refused_by_name_value_and_what_is_allowed() {
     drop(with_one_event(&place).await);
     let good = place.fast("http://127.0.0.1:1");
     for (key, value, said) in [
-        ("rate_limits", "10", "rate_limits is not a setting; did you mean rate_limit?"),
-        ("rate_limit", "NaN", "must be a whole number from 0 to 10000"),
+        (
+            "rate_limits",
+            "10",
+            "rate_limits is not a setting; did you mean rate_limit?",
+        ),
+        (
+            "rate_limit",
+            "NaN",
+            "must be a whole number from 0 to 10000",
+        ),
         ("rate_limit", "-1", "must be a whole number from 0 to 10000"),
-        ("rate_period", "0", "must be a number of seconds from 0.001 to 3600"),
-        ("request_timeout", "inf", "must be a number of seconds from 0.1 to 300"),
-        ("retry_delay", "-0.5", "must be a number of seconds from 0.001 to 3600"),
+        (
+            "rate_period",
+            "0",
+            "must be a number of seconds from 0.001 to 3600",
+        ),
+        (
+            "request_timeout",
+            "inf",
+            "must be a number of seconds from 0.1 to 300",
+        ),
+        (
+            "retry_delay",
+            "-0.5",
+            "must be a number of seconds from 0.001 to 3600",
+        ),
         ("max_in_flight", "0", "must be a whole number from 1 to 256"),
-        ("enable_interaction_logging", "maybe", "must be true or false"),
-        ("coordinator_url", "ftp://host", "must be an http:// or https:// URL"),
-        ("coordinator_url", "localhost:8080", "must be an http:// or https:// URL"),
-        ("coordinator_url", "http://u:p@host", "must be an http:// or https:// URL"),
-        ("mcp_id", "a\nb", "must be 1 to 256 bytes of text without control characters"),
+        (
+            "enable_interaction_logging",
+            "maybe",
+            "must be true or false",
+        ),
+        (
+            "coordinator_url",
+            "ftp://host",
+            "must be an http:// or https:// URL",
+        ),
+        (
+            "coordinator_url",
+            "localhost:8080",
+            "must be an http:// or https:// URL",
+        ),
+        (
+            "coordinator_url",
+            "http://u:p@host",
+            "must be an http:// or https:// URL",
+        ),
+        (
+            "mcp_id",
+            "a\nb",
+            "must be 1 to 256 bytes of text without control characters",
+        ),
         ("store", "postgres", "must be sqlite or memory"),
         ("durability", "hope", "must be process or power"),
     ] {
@@ -227,12 +339,18 @@ async fn a_wrong_setting_is_refused_by_name_value_and_what_is_allowed() {
     let bad_key = format!("{KEY}\n");
     let settings = with(good.clone(), &[("coordinator_api_key", &bad_key)]);
     let text = builder(&settings).build().await.unwrap_err().to_string();
-    assert!(text.starts_with("coordinator_api_key = \"***\": must be"), "{text}");
+    assert!(
+        text.starts_with("coordinator_api_key = \"***\": must be"),
+        "{text}"
+    );
 
     let missing = good.iter().filter(|(key, _)| key != "coordinator_api_key");
     let missing: Vec<_> = missing.cloned().collect();
     let text = builder(&missing).build().await.unwrap_err().to_string();
-    assert!(text.starts_with("coordinator_api_key is not set: it is required while"), "{text}");
+    assert!(
+        text.starts_with("coordinator_api_key is not set: it is required while"),
+        "{text}"
+    );
 
     let reporter = builder(&good).without_timer().build().await.unwrap();
     assert_eq!(reporter.status().await.unwrap().waiting, 1);

@@ -115,19 +115,28 @@ async fn a_body_is_what_pythons_json_dumps_makes_of_the_same_event() {
     }
     let count = events.len();
     let pairs = delivered(events).await;
-    assert_eq!(python(COMPARE, &["exact"], &pairs), format!("{count} compared\n"));
+    assert_eq!(
+        python(COMPARE, &["exact"], &pairs),
+        format!("{count} compared\n")
+    );
 }
 
 #[tokio::test]
 async fn a_payload_made_in_rust_has_the_values_that_python_would_send() {
     // The same values, which the two languages print differently: 1e16 and 1e+16.
     let cases = [
-        (json!({"f": [1e16, -0.0, 0.1, 5e-324, f64::MAX, 1.0]}),
-         r#"{"f": [1e+16, -0.0, 0.1, 5e-324, 1.7976931348623157e+308, 1.0]}"#),
-        (json!({"i": [u64::MAX, i64::MIN, 0]}),
-         r#"{"i": [18446744073709551615, -9223372036854775808, 0]}"#),
-        (json!({"z": {"b": [], "a": {}}, "a": "é😀\u{2028}\u{0}"}),
-         r#"{"z": {"b": [], "a": {}}, "a": "\u00e9\ud83d\ude00\u2028\u0000"}"#),
+        (
+            json!({"f": [1e16, -0.0, 0.1, 5e-324, f64::MAX, 1.0]}),
+            r#"{"f": [1e+16, -0.0, 0.1, 5e-324, 1.7976931348623157e+308, 1.0]}"#,
+        ),
+        (
+            json!({"i": [u64::MAX, i64::MIN, 0]}),
+            r#"{"i": [18446744073709551615, -9223372036854775808, 0]}"#,
+        ),
+        (
+            json!({"z": {"b": [], "a": {}}, "a": "é😀\u{2028}\u{0}"}),
+            r#"{"z": {"b": [], "a": {}}, "a": "\u00e9\ud83d\ude00\u2028\u0000"}"#,
+        ),
     ];
     let events = cases.into_iter().map(|(value, python)| {
         let mut report = Report::new(Action::Progress, "i", Payload::of(&value).unwrap());
@@ -147,13 +156,20 @@ async fn a_payload_keeps_its_bytes() {
     let coordinator = coordinator();
     let reporter = place.reporter(&coordinator.url(), &[]).await;
     let data = "{ \"b\" : 1E5,\n\t\"a\": 0.10000, \"u\": \"\\u0041\\/\", \"n\": 1e-400 }";
-    reporter.report_start("i", format!("  {data}\r\n")).await.unwrap();
+    reporter
+        .report_start("i", format!("  {data}\r\n"))
+        .await
+        .unwrap();
     stored(&coordinator, 1).await;
     let body = coordinator.receipts()[0].body.clone();
     let body = std::str::from_utf8(&body).unwrap();
-    let beginning = r#"{"action":"interaction_start","interaction_id":"i","mcp_id":"test","timestamp":"#;
+    let beginning =
+        r#"{"action":"interaction_start","interaction_id":"i","mcp_id":"test","timestamp":"#;
     let rest = body.strip_prefix(beginning).unwrap();
     let (timestamp, rest) = rest.split_once(',').unwrap();
-    assert!(timestamp.parse::<f64>().unwrap() > 1.7e9 && timestamp.contains('.'), "{timestamp}");
+    assert!(
+        timestamp.parse::<f64>().unwrap() > 1.7e9 && timestamp.contains('.'),
+        "{timestamp}"
+    );
     assert_eq!(rest, format!(r#""request_data":{data}}}"#));
 }

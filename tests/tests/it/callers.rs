@@ -20,10 +20,16 @@ async fn nobody_is_blocked(fault: Fault, first: usize, bytes: usize) {
     let text = "x".repeat(bytes);
     for n in 0..first {
         let data = format!(r#"{{"text":"{text}"}}"#);
-        reporter.report_start(format!("first{n}"), data).await.unwrap();
+        reporter
+            .report_start(format!("first{n}"), data)
+            .await
+            .unwrap();
     }
     let within = SOON;
-    coordinator.wait_for(|seen| seen.stats().connections >= 1, within).await.unwrap();
+    coordinator
+        .wait_for(|seen| seen.stats().connections >= 1, within)
+        .await
+        .unwrap();
 
     let mut callers = JoinSet::new();
     for n in 0..1000 {
@@ -38,7 +44,10 @@ async fn nobody_is_blocked(fault: Fault, first: usize, bytes: usize) {
     let longest = callers.join_all().await.into_iter().max().unwrap();
     assert!(longest < BOUND, "a caller was blocked for {longest:?}");
     let status = reporter.status().await.unwrap();
-    assert_eq!(status.delivered_total, 0, "there was nothing to be blocked by");
+    assert_eq!(
+        status.delivered_total, 0,
+        "there was nothing to be blocked by"
+    );
     assert_eq!(status.waiting, first as u64 + 1000);
 }
 
@@ -61,7 +70,9 @@ async fn nobody_is_blocked_by_a_coordinator_that_answers_a_byte_a_second() {
 async fn nobody_pays_for_the_throttle() {
     let place = Place::new();
     let coordinator = faulty(Fault::None);
-    let reporter = place.reporter(&coordinator.url(), &[("rate_limit", "1")]).await;
+    let reporter = place
+        .reporter(&coordinator.url(), &[("rate_limit", "1")])
+        .await;
     let began = Instant::now();
     for n in 0..100 {
         reporter.report_start(format!("i{n}"), "{}").await.unwrap();

@@ -34,7 +34,10 @@ fn the_component_imports_and_exports_what_the_design_lists_and_nothing_else() {
     };
     let world = &resolve.worlds[world];
     let names = |items: Vec<_>| {
-        let mut names: Vec<_> = items.iter().map(|key| resolve.name_world_key(key)).collect();
+        let mut names: Vec<_> = items
+            .iter()
+            .map(|key| resolve.name_world_key(key))
+            .collect();
         names.sort();
         names
     };

@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 
-use mcp_reporter_tests::{
-    Place, Process, SOON, assert_one_key_each, coordinator, histories,
-};
+use mcp_reporter_tests::{Place, Process, SOON, assert_one_key_each, coordinator, histories};
 use tokio::task::JoinSet;
 
 use crate::PEER;
@@ -82,11 +80,18 @@ async fn round(killed_after: usize) {
         *times.entry(number(&event.body)).or_default() += 1;
     }
     assert!(times.values().all(|n| *n == 1), "{round}: stored twice");
-    assert_eq!(coordinator.stats().dropped_unknown, 0, "{round}: out of order");
+    assert_eq!(
+        coordinator.stats().dropped_unknown,
+        0,
+        "{round}: out of order"
+    );
     for (id, history) in histories(&events) {
         assert_eq!(history, ACTIONS[..history.len()], "{round}: {id}");
     }
-    println!("{round}, {} repeats recognised", coordinator.stats().duplicates_ignored);
+    println!(
+        "{round}, {} repeats recognised",
+        coordinator.stats().duplicates_ignored
+    );
 }
 
 #[tokio::test]

@@ -47,7 +47,10 @@ async fn the_old_clients_rows_are_delivered_once_and_its_database_stays_usable()
     let reporter = place.reporter(&coordinator.url(), &[]).await;
     stored(&coordinator, 2).await;
     let events = coordinator.stored().unwrap();
-    let bodies: Vec<_> = events.iter().map(|e| std::str::from_utf8(&e.body).unwrap()).collect();
+    let bodies: Vec<_> = events
+        .iter()
+        .map(|e| std::str::from_utf8(&e.body).unwrap())
+        .collect();
     assert_eq!(
         bodies,
         [
@@ -77,7 +80,10 @@ async fn the_old_clients_rows_are_delivered_once_and_its_database_stays_usable()
     let receipts = coordinator.receipts();
     assert_eq!(receipts.len(), 5, "a row was sent again");
     assert_one_key_each(&receipts);
-    assert_eq!(json(&receipts[4].body)["timestamp"].to_string(), "1718000002.0");
+    assert_eq!(
+        json(&receipts[4].body)["timestamp"].to_string(),
+        "1718000002.0"
+    );
     let said = python(RETRY, &[&file], "");
     assert_eq!(said, "2 int_1718000000_1a2b3c4d\n(1, 1)\nok\n");
 }
@@ -123,7 +129,11 @@ async fn a_thousand_rows_are_taken_over_in_order() {
             })
         })
         .collect();
-    python(PUT_ASIDE, &[&file], &serde_json::Value::from(rows).to_string());
+    python(
+        PUT_ASIDE,
+        &[&file],
+        &serde_json::Value::from(rows).to_string(),
+    );
     let coordinator = coordinator();
     let settings = place.fast(&coordinator.url());
     let reporter = builder(&settings).build().await.unwrap();

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use mcp_reporter::coordinator::{CoordinatorOptions, Fault};
 use mcp_reporter::Config;
+use mcp_reporter::coordinator::{CoordinatorOptions, Fault};
 use mcp_reporter_tests::{
     KEY, Place, Process, SOON, Scripted, answer, builder, coordinator, faulty, until,
 };
@@ -21,7 +21,10 @@ fn files_with_the_key(folder: &Path) -> Vec<String> {
         } else {
             // SQLite's own files may go away.
             let bytes = fs::read(&path).unwrap_or_default();
-            if bytes.windows(KEY.len()).any(|window| window == KEY.as_bytes()) {
+            if bytes
+                .windows(KEY.len())
+                .any(|window| window == KEY.as_bytes())
+            {
                 found.push(path.display().to_string());
             }
         }
@@ -35,15 +38,24 @@ async fn the_key_is_in_no_file_and_no_log_line_at_any_level() {
     let coordinator = coordinator();
     let settings = place.fast(&coordinator.url());
     let mut peer = Process::start(PEER, "trace", &settings).await;
-    let faults =
-        [Fault::None, Fault::Status(500), Fault::Status(422), Fault::Reset, Fault::Garbage];
+    let faults = [
+        Fault::None,
+        Fault::Status(500),
+        Fault::Status(422),
+        Fault::Reset,
+        Fault::Garbage,
+    ];
     for (n, fault) in faults.into_iter().enumerate() {
         coordinator.set_fault_for(fault, 1).unwrap();
         peer.send(&format!("report start i{n} {{}}"));
         peer.acknowledged(1).await;
         let id = format!("i{n}");
         let met = coordinator.wait_for(
-            |seen| seen.receipts().iter().any(|r| r.interaction_id.as_deref() == Some(&id)),
+            |seen| {
+                seen.receipts()
+                    .iter()
+                    .any(|r| r.interaction_id.as_deref() == Some(&id))
+            },
             SOON,
         );
         met.await.unwrap();
@@ -51,8 +63,16 @@ async fn the_key_is_in_no_file_and_no_log_line_at_any_level() {
     coordinator.set_fault(Fault::Status(401)).unwrap();
     peer.send("report start last {}");
     peer.acknowledged(1).await;
-    until("it is paused", async || peer.log().contains("delivery is paused")).await;
-    assert!(coordinator.receipts().iter().all(|r| r.header("authorization").is_some()));
+    until("it is paused", || async {
+        peer.log().contains("delivery is paused")
+    })
+    .await;
+    assert!(
+        coordinator
+            .receipts()
+            .iter()
+            .all(|r| r.header("authorization").is_some())
+    );
     // With the write-ahead log as it is when the process is killed.
     peer.kill();
     assert_eq!(files_with_the_key(place.folder()), [""; 0]);
@@ -71,13 +91,24 @@ async fn the_key_is_in_no_debug_output_and_no_error() {
     let probe = reporter.validate_api_key().await.unwrap();
     assert!(probe.ok, "{probe:?}");
     let api_keys = vec![KEY.to_owned()];
-    let options = CoordinatorOptions { api_keys, ..CoordinatorOptions::default() };
+    let options = CoordinatorOptions {
+        api_keys,
+        ..CoordinatorOptions::default()
+    };
     let mut shown = vec![
         format!("{settings:?}").replace(KEY, ""),
         format!("{config:?} {:?} {:?}", config.show(), config.settings()),
-        format!("{:?} {reporter:?} {probe:?} {options:?}", builder(&settings)),
+        format!(
+            "{:?} {reporter:?} {probe:?} {options:?}",
+            builder(&settings)
+        ),
         format!("{:?}", reporter.status().await),
-        format!("{:?}", reporter.deliver_now(std::time::Duration::from_secs(1)).await),
+        format!(
+            "{:?}",
+            reporter
+                .deliver_now(std::time::Duration::from_secs(1))
+                .await
+        ),
     ];
     for (key, value) in [
         ("coordinator_api_key", format!("{KEY}\u{e9}")),
@@ -87,7 +118,11 @@ async fn the_key_is_in_no_debug_output_and_no_error() {
         ("coordinator_url", format!("http://user:{KEY}@host:80/")),
         ("store", format!("redis://:{KEY}@host")),
     ] {
-        let error = builder(&settings).set(key, value).build().await.unwrap_err();
+        let error = builder(&settings)
+            .set(key, value)
+            .build()
+            .await
+            .unwrap_err();
         shown.push(format!("{key}: {error} {error:?}"));
     }
     for text in shown {
@@ -107,7 +142,10 @@ async fn the_key_is_not_kept_when_an_answer_repeats_it() {
     let mut peer = Process::start(PEER, "trace", &place.fast(&server.url())).await;
     peer.send("report start i {}");
     peer.acknowledged(1).await;
-    until("it is refused", async || peer.log().contains("became a dead letter")).await;
+    until("it is refused", || async {
+        peer.log().contains("became a dead letter")
+    })
+    .await;
     peer.shutdown(5_000).await;
     let log = peer.whole_log().await;
     assert!(!log.contains(KEY), "{log}");
@@ -118,8 +156,14 @@ async fn the_key_is_not_kept_when_an_answer_repeats_it() {
     let letters = reporter.dead_letters(10, None).await.unwrap().entries;
     assert_eq!(letters.len(), 1);
     let said = letters[0].last_failure.as_deref().unwrap();
-    assert!(said.starts_with("HTTP 422") && !said.contains(KEY), "{said}");
-    for probe in [reporter.check_connection().await, reporter.validate_api_key().await] {
+    assert!(
+        said.starts_with("HTTP 422") && !said.contains(KEY),
+        "{said}"
+    );
+    for probe in [
+        reporter.check_connection().await,
+        reporter.validate_api_key().await,
+    ] {
         let probe = probe.unwrap();
         assert!(!probe.detail.contains(KEY), "{}", probe.detail);
     }
@@ -133,7 +177,10 @@ async fn events_go_to_the_configured_authority_only() {
     let redirecting = faulty(redirect);
     let reporter = place.reporter(&redirecting.url(), &[]).await;
     reporter.report_start("i", "{}").await.unwrap();
-    until("it was tried", async || !redirecting.receipts().is_empty()).await;
+    until("it was tried", || async {
+        !redirecting.receipts().is_empty()
+    })
+    .await;
     assert!(!reporter.check_connection().await.unwrap().ok);
     assert!(!reporter.validate_api_key().await.unwrap().ok);
     assert_eq!(elsewhere.stats().connections, 0);

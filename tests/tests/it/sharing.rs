@@ -16,7 +16,10 @@ async fn two_processes_on_one_store_deliver_every_event_once_and_in_order() {
     let mut a = Process::start(PEER, "warn", &settings).await;
     let mut b = Process::start(PEER, "warn", &settings).await;
     // Each begins half of the interactions, and ends those that the other began.
-    for (number, actions) in [["start", "progress"], ["progress", "complete"]].iter().enumerate() {
+    for (number, actions) in [["start", "progress"], ["progress", "complete"]]
+        .iter()
+        .enumerate()
+    {
         for i in 0..INTERACTIONS {
             let peer = if i % 2 == number { &a } else { &b };
             for action in actions {
@@ -26,7 +29,9 @@ async fn two_processes_on_one_store_deliver_every_event_once_and_in_order() {
         tokio::join!(a.acknowledged(INTERACTIONS), b.acknowledged(INTERACTIONS));
     }
     let all = 4 * INTERACTIONS;
-    let done = coordinator.wait_for(|seen| seen.stats().processed == all as u64, SOON * 2).await;
+    let done = coordinator
+        .wait_for(|seen| seen.stats().processed == all as u64, SOON * 2)
+        .await;
     done.unwrap_or_else(|missing| panic!("{missing} {} {}", a.log(), b.log()));
     // Whoever lets go of the last event knows that there is nothing left.
     assert!(a.shutdown(20_000).await);
@@ -35,7 +40,11 @@ async fn two_processes_on_one_store_deliver_every_event_once_and_in_order() {
     let histories = histories(&coordinator.stored().unwrap());
     assert_eq!(histories.len(), INTERACTIONS);
     for (id, history) in histories {
-        assert_eq!(history, ["start", "progress", "progress", "complete"], "{id}");
+        assert_eq!(
+            history,
+            ["start", "progress", "progress", "complete"],
+            "{id}"
+        );
     }
 }
 
@@ -48,7 +57,10 @@ async fn a_process_takes_over_within_the_lease_when_the_other_is_killed() {
     a.send("report start i1 {}");
     a.acknowledged(1).await;
     // It holds the lease: its request is under way.
-    coordinator.wait_for(|seen| seen.receipts().len() == 1, SOON).await.unwrap();
+    coordinator
+        .wait_for(|seen| seen.receipts().len() == 1, SOON)
+        .await
+        .unwrap();
     let mut b = Process::start(PEER, "warn", &settings).await;
     b.send("report start i2 {}");
     b.acknowledged(1).await;
@@ -57,7 +69,11 @@ async fn a_process_takes_over_within_the_lease_when_the_other_is_killed() {
     let killed = Instant::now();
     stored(&coordinator, 2).await;
     // The lease of 6 s, and how often one looks whether it is free: 1 s.
-    assert!(killed.elapsed() < Duration::from_millis(7_500), "{:?}", killed.elapsed());
+    assert!(
+        killed.elapsed() < Duration::from_millis(7_500),
+        "{:?}",
+        killed.elapsed()
+    );
     let receipts = coordinator.receipts();
     assert_eq!(receipts[0].idempotency_key, receipts[1].idempotency_key);
     assert_eq!(receipts.len(), 3);

@@ -14,14 +14,20 @@ async fn hanging(fault: Fault, deadline: Duration) {
     for n in 0..20 {
         reporter.report_start(format!("i{n}"), "{}").await.unwrap();
     }
-    coordinator.wait_for(|seen| seen.stats().connections > 0, SOON).await.unwrap();
+    coordinator
+        .wait_for(|seen| seen.stats().connections > 0, SOON)
+        .await
+        .unwrap();
     let began = Instant::now();
     let shutdown = reporter.shutdown(deadline).await;
     let took = began.elapsed();
     assert!(took <= deadline, "took {took:?} of {deadline:?}");
     assert!(!shutdown.delivered_all);
     drop(reporter);
-    assert!(began.elapsed() <= deadline + Duration::from_millis(100), "dropping it took long");
+    assert!(
+        began.elapsed() <= deadline + Duration::from_millis(100),
+        "dropping it took long"
+    );
 
     // What was not sent is in the store, for the next start.
     let settings = with(place.fast(&coordinator.url()), &[]);
@@ -39,7 +45,11 @@ async fn shutdown_keeps_its_deadline_while_the_coordinator_hangs_20_of_20_times(
 
 #[tokio::test]
 async fn shutdown_keeps_its_deadline_while_the_coordinator_reads_nothing_or_drips() {
-    for fault in [Fault::NoRead, Fault::Slow(Duration::from_secs(30)), Fault::Drip] {
+    for fault in [
+        Fault::NoRead,
+        Fault::Slow(Duration::from_secs(30)),
+        Fault::Drip,
+    ] {
         hanging(fault, Duration::from_millis(500)).await;
     }
 }
@@ -53,10 +63,19 @@ async fn shutdown_delivers_what_waits_to_a_healthy_coordinator() {
         reporter.report_start(format!("i{n}"), "{}").await.unwrap();
     }
     let shutdown = reporter.shutdown(Duration::from_secs(20)).await;
-    assert_eq!(shutdown, Shutdown { delivered_all: true, in_time: true });
+    assert_eq!(
+        shutdown,
+        Shutdown {
+            delivered_all: true,
+            in_time: true
+        }
+    );
     assert_eq!(coordinator.stats().processed, 500);
     assert_eq!(coordinator.receipts().len(), 500);
-    assert_eq!(reporter.report_start("late", "{}").await, Err(ReportError::Closed));
+    assert_eq!(
+        reporter.report_start("late", "{}").await,
+        Err(ReportError::Closed)
+    );
 }
 
 #[tokio::test]
@@ -64,7 +83,10 @@ async fn shutdown_waits_for_the_throttle_as_far_as_its_deadline_allows() {
     let place = Place::new();
     let coordinator = coordinator();
     // With the default request_timeout, the throttle's default.
-    let reporter = builder(&place.settings(&coordinator.url())).build().await.unwrap();
+    let reporter = builder(&place.settings(&coordinator.url()))
+        .build()
+        .await
+        .unwrap();
     for n in 0..15 {
         reporter.report_start(format!("i{n}"), "{}").await.unwrap();
     }
@@ -97,7 +119,12 @@ async fn an_interaction_dropped_before_the_shutdown_is_reported_as_abandoned() {
     let coordinator = coordinator();
     let reporter = place.reporter(&coordinator.url(), &[]).await;
     drop(reporter.start("{}").await.unwrap());
-    assert!(reporter.shutdown(Duration::from_secs(10)).await.delivered_all);
+    assert!(
+        reporter
+            .shutdown(Duration::from_secs(10))
+            .await
+            .delivered_all
+    );
     let events = coordinator.stored().unwrap();
     assert_eq!(events.len(), 2);
     let body = mcp_reporter_tests::json(&events[1].body);

@@ -5,9 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use mcp_reporter::{Outcome, Reporter};
-use mcp_reporter_tests::{
-    Place, Process, builder, coordinator, python, stored, with,
-};
+use mcp_reporter_tests::{Place, Process, builder, coordinator, python, stored, with};
 
 use crate::PEER;
 
@@ -25,7 +23,11 @@ async fn fill(place: &Place, count: usize) {
 }
 
 async fn idle(place: &Place) -> Reporter {
-    builder(&place.fast(NOWHERE)).without_timer().build().await.unwrap()
+    builder(&place.fast(NOWHERE))
+        .without_timer()
+        .build()
+        .await
+        .unwrap()
 }
 
 async fn waiting(place: &Place) -> u64 {
@@ -49,14 +51,20 @@ async fn a_store_path_that_cannot_be_written_is_named_with_the_reason() {
     let below_a_file = file.join("outbox.db").display().to_string();
     let a_folder = place.folder().display().to_string();
     // Not even the superuser can make a file there.
-    let mut paths = vec![(below_a_file, "cannot be used"), (a_folder, "is not a file")];
+    let mut paths = vec![
+        (below_a_file, "cannot be used"),
+        (a_folder, "is not a file"),
+    ];
     if cfg!(target_os = "linux") {
         paths.push(("/proc/mcp-reporter/outbox.db".to_owned(), "cannot be used"));
         paths.push(("/proc/outbox.db".to_owned(), "cannot be used"));
     }
     for (path, said) in paths {
         let text = error(&place, &[("local_cache_path", &path)]).await;
-        assert!(text.starts_with(&format!("the store {path} {said}")), "{text}");
+        assert!(
+            text.starts_with(&format!("the store {path} {said}")),
+            "{text}"
+        );
         assert!(text.contains("local_cache_path"), "{text}");
     }
     assert_eq!(fs::read_to_string(&file).unwrap(), "not a folder");
@@ -80,11 +88,20 @@ async fn is_kept_aside(place: &Place) {
         .filter(|path| path.display().to_string().contains(".corrupt-"))
         .collect();
     assert_eq!(kept.len(), 1, "{kept:?}");
-    assert!(fs::read(&kept[0]).unwrap() == damaged, "the damaged file was changed");
+    assert!(
+        fs::read(&kept[0]).unwrap() == damaged,
+        "the damaged file was changed"
+    );
     let log = peer.whole_log().await;
     let store = place.store();
-    assert!(log.contains(&format!("the store {} was damaged (", store.display())), "{log}");
-    assert!(log.contains(&format!("it is kept as {}", kept[0].display())), "{log}");
+    assert!(
+        log.contains(&format!("the store {} was damaged (", store.display())),
+        "{log}"
+    );
+    assert!(
+        log.contains(&format!("it is kept as {}", kept[0].display())),
+        "{log}"
+    );
 }
 
 #[tokio::test]
@@ -132,7 +149,10 @@ async fn a_store_written_by_a_newer_version_is_refused_and_left_alone() {
     let store = place.store();
     let said = format!("the store {} has schema version 2", store.display());
     assert!(text.starts_with(&said), "{text}");
-    assert!(text.contains("this program knows versions up to 1"), "{text}");
+    assert!(
+        text.contains("this program knows versions up to 1"),
+        "{text}"
+    );
     set_schema_version(&place.store(), 1);
     assert_eq!(waiting(&place).await, 3);
 }
@@ -144,16 +164,34 @@ async fn a_file_that_is_not_our_component_is_refused_by_what_it_is() {
     let ours = mcp_reporter_artifacts::REPORTER;
     let export = "it does not export mcp-reporter:interactions/reporter@0.1.0";
     let cases: [(&[u8], &str); 6] = [
-        (b"\0asm\x01\0\0\0", "this is not a WebAssembly component: it is a core WebAssembly module"),
+        (
+            b"\0asm\x01\0\0\0",
+            "this is not a WebAssembly component: it is a core WebAssembly module",
+        ),
         (b"", "this is not a WebAssembly component: it is empty"),
-        (b"#!/bin/sh\n", "this is not a WebAssembly component: it is not WebAssembly in binary form"),
-        (b"\0asm\x0d\0\x01\0", "this component is not the reporter's: "),
+        (
+            b"#!/bin/sh\n",
+            "this is not a WebAssembly component: it is not WebAssembly in binary form",
+        ),
+        (
+            b"\0asm\x0d\0\x01\0",
+            "this component is not the reporter's: ",
+        ),
         (b"\0asm\x0d\0\x01\0", export),
-        (&ours[..ours.len() / 2], "the component cannot be compiled: "),
+        (
+            &ours[..ours.len() / 2],
+            "the component cannot be compiled: ",
+        ),
     ];
     for (wasm, said) in cases {
-        let built = builder(&place.fast(NOWHERE)).component(wasm.to_vec()).build().await;
-        let text = built.err().expect("it was taken for our component").to_string();
+        let built = builder(&place.fast(NOWHERE))
+            .component(wasm.to_vec())
+            .build()
+            .await;
+        let text = built
+            .err()
+            .expect("it was taken for our component")
+            .to_string();
         assert!(text.contains(said), "{text}");
     }
     assert_eq!(waiting(&place).await, 3);
@@ -177,7 +215,7 @@ db.execute("COMMIT")
         let (store, locked) = (store.display().to_string(), locked.display().to_string());
         move || python(LOCK, &[&store, &locked], "")
     });
-    mcp_reporter_tests::until("the file is locked", async || locked.exists()).await;
+    mcp_reporter_tests::until("the file is locked", || async { locked.exists() }).await;
     // The caller's own thread goes on meanwhile.
     let report = tokio::spawn({
         let reporter = reporter.clone();
@@ -193,6 +231,9 @@ db.execute("COMMIT")
     assert_eq!(report.await.unwrap(), Ok(Outcome::Queued));
     assert!(lock.is_finished() || locked.exists());
     lock.await.unwrap();
-    assert!(longest < Duration::from_secs(1), "the caller's thread stood still for {longest:?}");
+    assert!(
+        longest < Duration::from_secs(1),
+        "the caller's thread stood still for {longest:?}"
+    );
     assert_eq!(reporter.status().await.unwrap().waiting, 2);
 }

@@ -45,6 +45,8 @@ const READ_AHEAD: usize = 64;
 const READ_AHEAD_BYTES: usize = 1 << 20;
 /// How long a listing is good for.
 const LISTING_LIFE: Duration = Duration::from_secs(30);
+/// How often to look for arrivals while requests are under way.
+const RELIST: Duration = Duration::from_millis(100);
 /// How long a reserved permit is good for.
 const RESERVATION: Duration = Duration::from_millis(200);
 /// A key stamped later than its listing began, by no more than this, was
@@ -414,14 +416,17 @@ impl Drainer {
         self.carry.queue.wake(at);
         if self.carry.queue.ready() == 0 {
             let passed_over = self.carry.relist_at.is_some_and(|t| t <= at);
-            if session.stale || passed_over {
+            let since = at - self.carry.listed_at;
+            let flying = !session.flights.is_empty();
+            if session.stale || passed_over || (flying && since >= nanos(RELIST)) {
                 self.list(store, now)?;
                 return Ok(Advance::Again);
             }
-            let wake = self.carry.queue.next_wake();
-            return Ok(Advance::Until(
-                wake.into_iter().chain(self.carry.relist_at).min(),
-            ));
+            // While requests take their time, others may arrive.
+            let relist = flying.then_some(self.carry.listed_at + nanos(RELIST));
+            let wake = self.carry.queue.next_wake().into_iter();
+            let wake = wake.chain(self.carry.relist_at).chain(relist).min();
+            return Ok(Advance::Until(wake));
         }
 
         if !self.throttle.lifted() && self.throttle.reserved(at) == 0 {

@@ -24,7 +24,11 @@ async fn any_2xx_means_stored_and_the_event_leaves() {
             stored(&coordinator, 2).await;
             drained(&reporter).await;
             let status = reporter.status().await.unwrap();
-            assert_eq!((status.dead_letters, status.resent_total), (0, 0), "{fault}");
+            assert_eq!(
+                (status.dead_letters, status.resent_total),
+                (0, 0),
+                "{fault}"
+            );
             assert_eq!(coordinator.receipts().len(), 2, "{fault}");
         });
     }

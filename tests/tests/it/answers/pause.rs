@@ -23,7 +23,7 @@ const HARSH: [(&str, &str); 2] = [("max_retries", "0"), ("dead_letter_after", "0
 async fn pauses(coordinator: &Coordinator, reporter: &Reporter, reason: &str) {
     let url = coordinator.url();
     reporter.report_start("a", "{}").await.unwrap();
-    until("the queue is paused", async || {
+    until("the queue is paused", || async {
         reporter.status().await.unwrap().breaker == BreakerState::Paused
     })
     .await;
@@ -32,10 +32,18 @@ async fn pauses(coordinator: &Coordinator, reporter: &Reporter, reason: &str) {
         reporter.report_start(format!("b{n}"), "{}").await.unwrap();
     }
     // Not even when asked to.
-    let delivery = reporter.deliver_now(Duration::from_secs(1)).await.unwrap().unwrap();
+    let delivery = reporter
+        .deliver_now(Duration::from_secs(1))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((delivery.delivered, delivery.failed), (0, 0), "{url}");
     assert!(delivery.held);
-    assert!((25_000..=30_000).contains(&delivery.next_ms.unwrap()), "{:?}", delivery.next_ms);
+    assert!(
+        (25_000..=30_000).contains(&delivery.next_ms.unwrap()),
+        "{:?}",
+        delivery.next_ms
+    );
 
     let status = reporter.status().await.unwrap();
     assert_eq!((status.waiting, status.dead_letters), (22, 0));
@@ -66,7 +74,11 @@ async fn a_rejected_key_pauses_the_queue_says_so_and_charges_nothing() {
 
 #[tokio::test]
 async fn a_wrong_endpoint_pauses_the_queue_says_so_and_charges_nothing() {
-    all_pause(&ENDPOINT_STATUSES, "coordinator_url is not the endpoint of a coordinator").await;
+    all_pause(
+        &ENDPOINT_STATUSES,
+        "coordinator_url is not the endpoint of a coordinator",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -76,7 +88,12 @@ async fn a_redirect_is_never_followed() {
     let redirect = Fault::Redirect(format!("{}/api/v2/interactions", target.url()));
     let coordinator = faulty(redirect);
     let reporter = place.reporter(&coordinator.url(), &HARSH).await;
-    pauses(&coordinator, &reporter, "coordinator_url is not the endpoint").await;
+    pauses(
+        &coordinator,
+        &reporter,
+        "coordinator_url is not the endpoint",
+    )
+    .await;
     assert_eq!(target.stats().connections, 0);
 }
 
@@ -84,20 +101,32 @@ async fn a_redirect_is_never_followed() {
 async fn a_pause_is_in_the_log_once() {
     let place = Place::new();
     let api_keys = vec!["another key".to_owned()];
-    let options = CoordinatorOptions { api_keys, ..CoordinatorOptions::default() };
+    let options = CoordinatorOptions {
+        api_keys,
+        ..CoordinatorOptions::default()
+    };
     let coordinator = Coordinator::start(options).unwrap();
     let mut peer = Process::start(PEER, "info", &place.fast(&coordinator.url())).await;
     for n in 0..5 {
         peer.send(&format!("report start i{n} {{}}"));
     }
     peer.acknowledged(5).await;
-    until("the log tells of it", async || peer.log().contains("delivery is paused")).await;
+    until("the log tells of it", || async {
+        peer.log().contains("delivery is paused")
+    })
+    .await;
     assert!(!peer.shutdown(1_000).await);
     let log = peer.whole_log().await;
-    let lines: Vec<_> = log.lines().filter(|l| l.contains("delivery is paused")).collect();
+    let lines: Vec<_> = log
+        .lines()
+        .filter(|l| l.contains("delivery is paused"))
+        .collect();
     assert_eq!(lines.len(), 1, "{log}");
     assert!(lines[0].contains("WARN"), "{log}");
-    assert!(lines[0].contains("the coordinator rejects coordinator_api_key (HTTP 401"), "{log}");
+    assert!(
+        lines[0].contains("the coordinator rejects coordinator_api_key (HTTP 401"),
+        "{log}"
+    );
     assert!(!log.contains(KEY), "{log}");
 }
 
@@ -109,7 +138,7 @@ async fn five_different_events_refused_in_a_row_pause_the_queue() {
     for n in 0..10 {
         reporter.report_start(format!("i{n}"), "{}").await.unwrap();
     }
-    until("the queue is paused", async || {
+    until("the queue is paused", || async {
         reporter.status().await.unwrap().breaker == BreakerState::Paused
     })
     .await;
@@ -117,7 +146,10 @@ async fn five_different_events_refused_in_a_row_pause_the_queue() {
     // The fifth and all after it wait: they may be good.
     assert_eq!((status.dead_letters, status.waiting), (4, 6));
     let said = status.paused_reason.unwrap();
-    assert!(said.contains("the coordinator refuses event after event (HTTP 422"), "{said}");
+    assert!(
+        said.contains("the coordinator refuses event after event (HTTP 422"),
+        "{said}"
+    );
 }
 
 #[tokio::test]
@@ -128,15 +160,24 @@ async fn refusals_with_a_2xx_between_them_pause_nothing() {
     for round in 0..3 {
         for n in 0..4 {
             coordinator.set_fault_for(Fault::Status(422), 1).unwrap();
-            reporter.report_start(format!("bad{round}-{n}"), "{}").await.unwrap();
+            reporter
+                .report_start(format!("bad{round}-{n}"), "{}")
+                .await
+                .unwrap();
             drained(&reporter).await;
         }
-        reporter.report_start(format!("good{round}"), "{}").await.unwrap();
+        reporter
+            .report_start(format!("good{round}"), "{}")
+            .await
+            .unwrap();
         stored(&coordinator, round + 1).await;
     }
     drained(&reporter).await;
     let status = reporter.status().await.unwrap();
-    assert_eq!((status.dead_letters, status.breaker), (12, BreakerState::Closed));
+    assert_eq!(
+        (status.dead_letters, status.breaker),
+        (12, BreakerState::Closed)
+    );
 }
 
 #[tokio::test]
@@ -154,12 +195,21 @@ async fn a_paused_queue_is_probed_every_30_seconds_and_goes_on_in_order_when_men
 
             let receipts: Vec<Receipt> = coordinator.receipts();
             let waited = receipts[1].at - receipts[0].at;
-            assert!((29.9..33.0).contains(&waited.as_secs_f64()), "{status}: {waited:?}");
+            assert!(
+                (29.9..33.0).contains(&waited.as_secs_f64()),
+                "{status}: {waited:?}"
+            );
             assert_eq!(receipts.len(), 23, "{status}");
             assert_one_key_each(&receipts);
-            assert_eq!(histories(&coordinator.stored().unwrap())["a"], ["start", "complete"]);
+            assert_eq!(
+                histories(&coordinator.stored().unwrap())["a"],
+                ["start", "complete"]
+            );
             let status = reporter.status().await.unwrap();
-            assert_eq!((status.breaker, status.paused_reason), (BreakerState::Closed, None));
+            assert_eq!(
+                (status.breaker, status.paused_reason),
+                (BreakerState::Closed, None)
+            );
             assert_eq!(status.dead_letters, 0);
         });
     }

@@ -10,14 +10,16 @@ use tokio::task::JoinSet;
 #[tokio::test]
 async fn a_refused_event_becomes_a_dead_letter_and_later_ones_follow_until_a_redrive() {
     let mut cases = JoinSet::new();
-    for status in [400, 402, 406, 411, 413, 414, 415, 418, 422, 426, 428, 431, 451, 499] {
+    for status in [
+        400, 402, 406, 411, 413, 414, 415, 418, 422, 426, 428, 431, 451, 499,
+    ] {
         cases.spawn(async move {
             let place = Place::new();
             let coordinator = coordinator();
             coordinator.set_fault_for(Fault::Status(status), 1).unwrap();
             let reporter = place.reporter(&coordinator.url(), &[]).await;
             reporter.report_start("a", r#"{"n":1}"#).await.unwrap();
-            until("it is a dead letter", async || {
+            until("it is a dead letter", || async {
                 reporter.status().await.unwrap().dead_letters == 1
             })
             .await;
@@ -28,8 +30,11 @@ async fn a_refused_event_becomes_a_dead_letter_and_later_ones_follow_until_a_red
             drained(&reporter).await;
 
             // Only `b` came after the one that was refused.
-            let sent: Vec<_> =
-                coordinator.receipts().into_iter().map(|r| r.interaction_id.unwrap()).collect();
+            let sent: Vec<_> = coordinator
+                .receipts()
+                .into_iter()
+                .map(|r| r.interaction_id.unwrap())
+                .collect();
             assert_eq!(sent, ["a", "b"], "{status}");
             let letters = reporter.dead_letters(10, None).await.unwrap().entries;
             let actions: Vec<_> = letters.iter().map(|l| l.action.unwrap()).collect();
@@ -47,7 +52,11 @@ async fn a_refused_event_becomes_a_dead_letter_and_later_ones_follow_until_a_red
             stored(&coordinator, 4).await;
             drained(&reporter).await;
             let events = coordinator.stored().unwrap();
-            assert_eq!(histories(&events)["a"], ["start", "progress", "complete"], "{status}");
+            assert_eq!(
+                histories(&events)["a"],
+                ["start", "progress", "complete"],
+                "{status}"
+            );
             assert_one_key_each(&coordinator.receipts());
             assert_eq!(reporter.status().await.unwrap().dead_letters, 0);
         });
@@ -62,8 +71,16 @@ async fn the_answer_is_kept_with_the_dead_letter() {
     coordinator.set_fault_for(Fault::Status(413), 1).unwrap();
     let reporter = place.reporter(&coordinator.url(), &[]).await;
     reporter.report_start("a", r#"{"n":1}"#).await.unwrap();
-    until("it is a dead letter", async || reporter.status().await.unwrap().dead_letters == 1).await;
-    let letter = reporter.dead_letters(10, None).await.unwrap().entries.remove(0);
+    until("it is a dead letter", || async {
+        reporter.status().await.unwrap().dead_letters == 1
+    })
+    .await;
+    let letter = reporter
+        .dead_letters(10, None)
+        .await
+        .unwrap()
+        .entries
+        .remove(0);
     let said = letter.last_failure.as_deref();
     assert_eq!(said, Some(r#"HTTP 413: {"detail":"Payload Too Large"}"#));
     let body = reporter.show(letter.key).await.unwrap().unwrap();

@@ -22,7 +22,11 @@ async fn three_times(fault: Fault) -> Coordinator {
     drained(&reporter).await;
 
     let status = reporter.status().await.unwrap();
-    assert_eq!((status.dead_letters, status.delivered_total), (0, 3), "{fault}");
+    assert_eq!(
+        (status.dead_letters, status.delivered_total),
+        (0, 3),
+        "{fault}"
+    );
     assert_eq!(status.resent_total, 3, "{fault}");
     let receipts = coordinator.receipts();
     assert_eq!(receipts.len(), 6, "{fault}: {receipts:#?}");
@@ -64,13 +68,22 @@ async fn a_broken_connection_is_tried_again_with_the_same_key_and_stored_once() 
 
 #[tokio::test]
 async fn a_timeout_is_tried_again_with_the_same_key_and_stored_once() {
-    each_three_times([Fault::Hang, Fault::Drip, Fault::Slow(Duration::from_secs(3))]).await;
+    each_three_times([
+        Fault::Hang,
+        Fault::Drip,
+        Fault::Slow(Duration::from_secs(3)),
+    ])
+    .await;
 }
 
 #[tokio::test]
 async fn an_answer_lost_after_storing_leads_to_a_repeat_that_is_recognised() {
     let coordinator = three_times(Fault::Cut).await;
-    assert!(coordinator.stats().duplicates_ignored >= 1, "{:?}", coordinator.stats());
+    assert!(
+        coordinator.stats().duplicates_ignored >= 1,
+        "{:?}",
+        coordinator.stats()
+    );
 }
 
 #[tokio::test]
@@ -80,9 +93,15 @@ async fn a_refused_connection_is_tried_again() {
     let reporter = place.reporter(&coordinator.url(), &[]).await;
     let call = reporter.start("{}").await.unwrap();
     call.complete("{}").await.unwrap();
-    until("it was tried twice", async || reporter.status().await.unwrap().resent_total > 0).await;
+    until("it was tried twice", || async {
+        reporter.status().await.unwrap().resent_total > 0
+    })
+    .await;
     let waiting = reporter.waiting(10, None).await.unwrap().entries;
-    assert_eq!(waiting[0].last_failure.as_deref(), Some("connection refused"));
+    assert_eq!(
+        waiting[0].last_failure.as_deref(),
+        Some("connection refused")
+    );
     coordinator.set_fault(Fault::None).unwrap();
     stored(&coordinator, 2).await;
     assert_eq!(coordinator.receipts().len(), 2);
@@ -96,7 +115,10 @@ async fn a_coordinator_that_stops_reading_an_event_of_8_mib_times_out() {
     let reporter = place.reporter(&coordinator.url(), &more).await;
     let data = format!(r#"{{"text":"{}"}}"#, "x".repeat(8 << 20));
     reporter.report_start("a", data).await.unwrap();
-    until("it was tried twice", async || reporter.status().await.unwrap().resent_total > 0).await;
+    until("it was tried twice", || async {
+        reporter.status().await.unwrap().resent_total > 0
+    })
+    .await;
     let waiting = reporter.waiting(10, None).await.unwrap().entries;
     let failure = waiting[0].last_failure.as_deref();
     assert_eq!(failure, Some("no complete answer within request_timeout"));
@@ -113,9 +135,12 @@ async fn held_for(fault: Fault) -> Duration {
     coordinator.set_fault_for(fault, 1).unwrap();
     let reporter = place.reporter(&coordinator.url(), &[]).await;
     reporter.report_start("a", "{}").await.unwrap();
-    coordinator.wait_for(|seen| seen.receipts().len() == 1, Duration::from_secs(10)).await.unwrap();
+    coordinator
+        .wait_for(|seen| seen.receipts().len() == 1, Duration::from_secs(10))
+        .await
+        .unwrap();
     // The whole queue, not only the event that met it.
-    until("the queue is held", async || {
+    until("the queue is held", || async {
         reporter.status().await.unwrap().next_attempt_ms.is_some()
     })
     .await;
