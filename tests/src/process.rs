@@ -88,7 +88,7 @@ impl Process {
     pub async fn acknowledged(&mut self, count: usize) {
         for _ in 0..count {
             let answer = self.answer().await;
-            let good = answer.as_ref().is_some_and(|a| a.ends_with(" Queued"));
+            let good = answer.as_ref().is_some_and(|a| a.ends_with(" queued"));
             assert!(good, "{answer:?} {}", self.log());
         }
     }

@@ -40,7 +40,8 @@ impl Interaction {
             interaction.open = false;
             return Err(refused);
         }
-        interaction.monitor = monitor.then(PerformanceMonitor::start);
+        let measured = monitor && interaction.reporter.is_enabled();
+        interaction.monitor = measured.then(PerformanceMonitor::start);
         Ok(interaction)
     }
 

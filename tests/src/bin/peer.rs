@@ -5,7 +5,7 @@
 //! input. Reports are handed over in order, and acknowledged as they are stored:
 //!
 //! ```text
-//! report ACTION ID JSON   →   NUMBER Queued | NUMBER the error
+//! report ACTION ID JSON   →   NUMBER queued | NUMBER the error
 //! shutdown MILLISECONDS   →   NUMBER delivered_all | NUMBER left_some
 //! ```
 
@@ -90,7 +90,14 @@ async fn main() -> ExitCode {
 
 fn acknowledge(number: u32, result: Result<Outcome, ReportError>) {
     match result {
-        Ok(outcome) => println!("{number} {outcome:?}"),
+        Ok(outcome) => {
+            let outcome = match outcome {
+                Outcome::Queued => "Queued",
+                Outcome::Delivered => "Delivered",
+                Outcome::Disabled => "Disabled",
+            };
+            println!("{number} {outcome}");
+        }
         Err(error) => println!("{number} {error}"),
     }
 }

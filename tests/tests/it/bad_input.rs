@@ -320,7 +320,7 @@ async fn a_wrong_setting_is_refused_by_name_value_and_what_is_allowed() {
         (
             "coordinator_url",
             "http://u:p@host",
-            "must be an http:// or https:// URL",
+            "must be a URL without user name, password or `@`",
         ),
         (
             "mcp_id",

@@ -28,7 +28,7 @@ async fn round(killed_after: usize) {
     let mut acknowledged = BTreeSet::new();
     while let Some(answer) = peer.answer().await {
         let (number, outcome) = answer.split_once(' ').unwrap();
-        assert_eq!(outcome, "Queued");
+        assert_eq!(outcome, "queued");
         acknowledged.insert(number.parse::<usize>().unwrap());
         if acknowledged.len() == killed_after {
             peer.kill();
