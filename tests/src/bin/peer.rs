@@ -92,9 +92,9 @@ fn acknowledge(number: u32, result: Result<Outcome, ReportError>) {
     match result {
         Ok(outcome) => {
             let outcome = match outcome {
-                Outcome::Queued => "Queued",
-                Outcome::Delivered => "Delivered",
-                Outcome::Disabled => "Disabled",
+                Outcome::Queued => "queued",
+                Outcome::Delivered => "delivered",
+                Outcome::Disabled => "disabled",
             };
             println!("{number} {outcome}");
         }

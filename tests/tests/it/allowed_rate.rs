@@ -5,8 +5,13 @@ use std::time::{Duration, Instant};
 
 use mcp_reporter::coordinator::{Fault, Receipt};
 use mcp_reporter::{Action, Report};
-use mcp_reporter_tests::{Place, assert_one_key_each, builder, coordinator, faulty, histories};
+use mcp_reporter_tests::{
+    Place, Process, SOON, assert_one_key_each, builder, coordinator, faulty, histories, stored,
+    with,
+};
 use tokio::task::JoinSet;
+
+use crate::PEER;
 
 /// No `limit` + 1 receipts in a row lie within `window`.
 fn assert_rate(receipts: &[Receipt], limit: usize, window: Duration) {
@@ -117,4 +122,50 @@ async fn the_rate_holds_while_64_callers_report() {
         took < Duration::from_secs(20),
         "{took:?} for {EVENTS} events"
     );
+}
+
+#[tokio::test]
+async fn the_rate_holds_for_two_processes_together() {
+    const EVENTS: usize = 300;
+    let place = Place::new();
+    let coordinator = coordinator();
+    let more = [("rate_limit", "20"), ("rate_period", "0.5")];
+    let settings = with(place.fast(&coordinator.url()), &more);
+    let mut a = Process::start(PEER, "warn", &settings).await;
+    let mut b = Process::start(PEER, "warn", &settings).await;
+    for n in 0..EVENTS {
+        let peer = if n % 2 == 0 { &a } else { &b };
+        peer.send(&format!("report start i{n} {{}}"));
+    }
+    tokio::join!(a.acknowledged(EVENTS / 2), b.acknowledged(EVENTS / 2));
+    let half = EVENTS as u64 / 2;
+    coordinator
+        .wait_for(|seen| seen.stats().processed >= half, SOON)
+        .await
+        .unwrap();
+    // One ends in the middle, and its successor obeys what it sent last.
+    a.shutdown(1_000).await;
+    stored(&coordinator, EVENTS as u64).await;
+    assert_rate(&coordinator.receipts(), 20, Duration::from_millis(500));
+    assert_eq!(coordinator.receipts().len(), EVENTS);
+    assert!(b.shutdown(10_000).await);
+}
+
+#[tokio::test]
+async fn the_rate_holds_across_a_restart() {
+    let place = Place::new();
+    let coordinator = coordinator();
+    let more = [("rate_limit", "5"), ("rate_period", "2")];
+    for start in 1..=3 {
+        let reporter = place.reporter(&coordinator.url(), &more).await;
+        for n in 0..5 {
+            reporter
+                .report_start(format!("i{start}-{n}"), "{}")
+                .await
+                .unwrap();
+        }
+        stored(&coordinator, start * 5).await;
+        reporter.shutdown(Duration::from_secs(1)).await;
+    }
+    assert_rate(&coordinator.receipts(), 5, Duration::from_secs(2));
 }

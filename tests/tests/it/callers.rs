@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use mcp_reporter::Outcome;
 use mcp_reporter::coordinator::Fault;
-use mcp_reporter_tests::{Place, SOON, drained, faulty, stored};
+use mcp_reporter_tests::{Place, SOON, builder, drained, faulty, stored, with};
 use tokio::task::JoinSet;
 
 /// Far below `request_timeout`, far above what a store needs.
@@ -92,4 +92,30 @@ async fn a_report_whose_caller_goes_away_is_still_delivered() {
     }
     stored(&coordinator, 100).await;
     drained(&reporter).await;
+}
+
+#[tokio::test]
+async fn deliver_on_report_waits_for_the_network_at_most_report_budget() {
+    let place = Place::new();
+    let coordinator = faulty(Fault::None);
+    let more = [("deliver_on_report", "true")];
+    let settings = with(place.fast(&coordinator.url()), &more);
+    let reporter = builder(&settings).without_timer().build().await.unwrap();
+    assert_eq!(
+        reporter.report_start("a", "{}").await,
+        Ok(Outcome::Delivered)
+    );
+    assert_eq!(coordinator.stats().processed, 1);
+    coordinator.set_fault(Fault::Hang).unwrap();
+    let began = Instant::now();
+    assert_eq!(
+        reporter.report_complete("a", "{}").await,
+        Ok(Outcome::Queued)
+    );
+    let waited = began.elapsed();
+    assert!(
+        waited < Duration::from_secs(1),
+        "{waited:?} for a report_budget of 0.5 s"
+    );
+    assert_eq!(reporter.status().await.unwrap().waiting, 1);
 }

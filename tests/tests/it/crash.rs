@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 
-use mcp_reporter_tests::{Place, Process, SOON, assert_one_key_each, coordinator, histories};
+use mcp_reporter_tests::{Place, Process, SOON, assert_one_key_each, coordinator, histories, with};
 use tokio::task::JoinSet;
 
 use crate::PEER;
@@ -17,10 +17,13 @@ fn burst() -> impl Iterator<Item = String> {
 }
 
 /// One burst, killed as soon as `killed_after` acknowledgements were read.
-async fn round(killed_after: usize) {
+async fn round(killed_after: usize, durability: &str) {
     let place = Place::new();
     let coordinator = coordinator();
-    let settings = place.fast(&coordinator.url());
+    let settings = with(
+        place.fast(&coordinator.url()),
+        &[("durability", durability)],
+    );
     let mut peer = Process::start(PEER, "warn", &settings).await;
     for command in burst() {
         peer.send(&command);
@@ -36,7 +39,7 @@ async fn round(killed_after: usize) {
     }
     let before = coordinator.stats().processed;
     let round = format!(
-        "killed after {killed_after}, {} acknowledged, {before} delivered by then",
+        "{durability}: killed after {killed_after}, {} acknowledged, {before} delivered by then",
         acknowledged.len()
     );
     assert!(acknowledged.len() >= killed_after, "{round}");
@@ -98,10 +101,13 @@ async fn round(killed_after: usize) {
 async fn kill_9_in_a_burst_of_1000_acknowledged_reports_loses_none() {
     // Another seed for each run; the moment is named when something is wrong.
     let random = RandomState::new();
-    let moments = (0..4).map(|n| 1 + random.hash_one(n) as usize % EVENTS);
+    let mut moments: Vec<_> = (0..4)
+        .map(|n| 1 + random.hash_one(n) as usize % EVENTS)
+        .collect();
+    moments.extend([1, EVENTS]);
     let mut rounds = JoinSet::new();
-    for moment in moments.chain([1, EVENTS]) {
-        rounds.spawn(round(moment));
+    for (n, moment) in moments.into_iter().enumerate() {
+        rounds.spawn(round(moment, ["process", "power"][n % 2]));
     }
     rounds.join_all().await;
 }

@@ -144,3 +144,28 @@ async fn a_thousand_rows_are_taken_over_in_order() {
     }
     assert_eq!(coordinator.receipts().len(), 1000);
 }
+
+#[tokio::test]
+async fn rows_taken_over_again_after_a_crash_have_the_same_key() {
+    let place = Place::new();
+    let file = place.store().display().to_string();
+    python(PUT_ASIDE, &[&file], TWO_EVENTS);
+    let coordinator = coordinator();
+    for sends in [2, 4] {
+        let reporter = place.reporter(&coordinator.url(), &[]).await;
+        let within = mcp_reporter_tests::SOON;
+        let all = coordinator
+            .wait_for(|seen| seen.receipts().len() == sends, within)
+            .await;
+        all.unwrap();
+        drained(&reporter).await;
+        reporter.shutdown(std::time::Duration::from_secs(10)).await;
+        // As if the process had died before it noted what it took over.
+        let connection = rusqlite::Connection::open(place.store()).unwrap();
+        let forget = "DELETE FROM mcp_reporter_kv WHERE key = 'imported'";
+        assert_eq!(connection.execute(forget, []).unwrap(), 1);
+    }
+    assert_one_key_each(&coordinator.receipts());
+    let stats = coordinator.stats();
+    assert_eq!((stats.processed, stats.duplicates_ignored), (2, 2));
+}

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use mcp_reporter::coordinator::Fault;
 use mcp_reporter::{ReportError, Shutdown};
-use mcp_reporter_tests::{Place, SOON, builder, coordinator, faulty, stored, with};
+use mcp_reporter_tests::{Place, SOON, builder, coordinator, faulty, stored};
 
 /// Shuts down with requests under way that get no answer.
 async fn hanging(fault: Fault, deadline: Duration) {
@@ -30,8 +30,11 @@ async fn hanging(fault: Fault, deadline: Duration) {
     );
 
     // What was not sent is in the store, for the next start.
-    let settings = with(place.fast(&coordinator.url()), &[]);
-    let next = builder(&settings).without_timer().build().await.unwrap();
+    let next = builder(&place.fast(&coordinator.url()))
+        .without_timer()
+        .build()
+        .await
+        .unwrap();
     assert_eq!(next.status().await.unwrap().waiting, 20);
 }
 
@@ -52,6 +55,33 @@ async fn shutdown_keeps_its_deadline_while_the_coordinator_reads_nothing_or_drip
     ] {
         hanging(fault, Duration::from_millis(500)).await;
     }
+}
+
+#[tokio::test]
+async fn shutdown_keeps_its_deadline_while_another_process_locks_the_store() {
+    let place = Place::new();
+    let reporter = place.reporter("http://127.0.0.1:1", &[]).await;
+    reporter.report_start("before", "{}").await.unwrap();
+    let lock = rusqlite::Connection::open(place.store()).unwrap();
+    lock.busy_timeout(SOON).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let report = tokio::spawn({
+        let reporter = reporter.clone();
+        async move { reporter.report_start("during", "{}").await }
+    });
+    tokio::task::yield_now().await;
+    let deadline = Duration::from_millis(500);
+    let began = Instant::now();
+    assert!(!reporter.shutdown(deadline).await.delivered_all);
+    assert!(began.elapsed() <= deadline, "took {:?}", began.elapsed());
+    // Its caller learns that it was not stored, or that nobody knows.
+    let report = tokio::time::timeout(SOON, report).await.unwrap().unwrap();
+    assert!(report.is_err(), "{report:?}");
+    lock.execute_batch("ROLLBACK").unwrap();
+    drop((lock, reporter));
+    let settings = place.fast("http://127.0.0.1:1");
+    let next = builder(&settings).without_timer().build().await.unwrap();
+    assert!(next.status().await.unwrap().waiting >= 1);
 }
 
 #[tokio::test]
