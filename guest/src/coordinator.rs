@@ -3,7 +3,7 @@
 use mcp_reporter_core::{
     backoff::http_date,
     settings::{Settings, printable},
-    text::{decimal, lossy},
+    text::{answer_text, decimal},
 };
 
 use crate::{
@@ -68,7 +68,7 @@ fn ask(settings: &Settings, method: Method, path: &str) -> Probe {
                 .map(|seconds| seconds * 1000);
             probe.detail.push_str(": ");
             probe.detail.push_str(&decimal(response.status.into()));
-            quote(&response.body, &mut probe.detail);
+            quote(&response.body, settings.api_key.expose(), &mut probe.detail);
         }
         Outcome::Failed(reason) | Outcome::Denied(reason) => {
             probe.detail.push_str(": ");
@@ -105,8 +105,8 @@ pub fn authorization(settings: &Settings) -> (String, Vec<u8>) {
     (String::from("authorization"), value.into_bytes())
 }
 
-fn quote(body: &[u8], to: &mut String) {
-    let text = lossy(body.trim_ascii());
+fn quote(body: &[u8], key: &str, to: &mut String) {
+    let text = answer_text(body, key);
     if !text.is_empty() {
         to.push_str(", ");
         let beginning: String = text.chars().take(QUOTED_CHARS).collect();

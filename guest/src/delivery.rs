@@ -6,7 +6,7 @@ use mcp_reporter_core::{
     drain::{Answer, Delivery, Note, Outgoing, Step},
     settings::Settings,
     store::StoreError,
-    text::lossy,
+    text::answer_text,
 };
 
 use crate::{
@@ -50,12 +50,20 @@ fn drive(instance: &mut Instance, budget: Duration) -> Result<Delivery, StoreErr
                 let token = outgoing.token;
                 match start(settings, outgoing) {
                     Ok(exchange) => flight.add(token, exchange),
-                    Err(outcome) => drainer.answered(token, answer(outcome), clock::now()),
+                    Err(outcome) => drainer.answered(
+                        token,
+                        answer(outcome, settings.api_key.expose()),
+                        clock::now(),
+                    ),
                 }
             }
             Step::Wait { until_mono_ns } => {
                 for (token, outcome) in flight.wait(until_mono_ns) {
-                    drainer.answered(token, answer(outcome), clock::now());
+                    drainer.answered(
+                        token,
+                        answer(outcome, settings.api_key.expose()),
+                        clock::now(),
+                    );
                 }
             }
         }
@@ -89,12 +97,12 @@ fn start(settings: &Settings, outgoing: Outgoing) -> Result<Exchange, Outcome> {
     Exchange::start(&settings.endpoint, call, outgoing.deadline_mono_ns)
 }
 
-fn answer(outcome: Outcome) -> Answer {
+fn answer(outcome: Outcome, key: &str) -> Answer {
     match outcome {
         Outcome::Answered(response) => Answer::Status {
             code: response.status,
             retry_after: response.retry_after,
-            body: lossy(response.body.trim_ascii()),
+            body: answer_text(&response.body, key),
         },
         Outcome::Failed(why) => Answer::Failed(why),
         Outcome::Denied(why) => Answer::Denied(why),

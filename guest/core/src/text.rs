@@ -36,6 +36,26 @@ pub(crate) fn split_once(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
     Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
+/// What an answer says, without `secret`: a debugging proxy repeats the request.
+#[must_use]
+pub fn answer_text(answer: &[u8], secret: &str) -> String {
+    let mut text = Vec::with_capacity(answer.len());
+    let mut rest = answer.trim_ascii();
+    while let Some(first) = rest.first() {
+        rest = match rest.strip_prefix(secret.as_bytes()) {
+            Some(after) => {
+                text.extend_from_slice(b"***");
+                after
+            }
+            None => {
+                text.push(*first);
+                &rest[1..]
+            }
+        };
+    }
+    lossy(&text)
+}
+
 /// What `bytes` says, with U+FFFD for whatever is not UTF-8.
 #[must_use]
 pub fn lossy(mut bytes: &[u8]) -> String {
@@ -83,6 +103,12 @@ mod tests {
             prop_assert_eq!(lossy(&bytes), String::from_utf8_lossy(&bytes));
             let torn = &text.as_bytes()[cut % (text.len() + 1)..];
             prop_assert_eq!(lossy(torn), String::from_utf8_lossy(torn));
+        }
+
+        #[test]
+        fn an_answer_is_told_without_the_secret(before: String, after: String) {
+            let told = answer_text(format!(" {before}s3cret{after}s3cret").as_bytes(), "s3cret");
+            prop_assert!(!told.contains("s3cret") && told.ends_with("***"));
         }
 
         #[test]
