@@ -422,7 +422,9 @@ impl Reporter {
     /// coordinator does. What is not delivered stays in the store. A second
     /// call does nothing.
     pub async fn shutdown(&self, deadline: Duration) -> Shutdown {
-        let end = Instant::now() + deadline;
+        // A timer may fire some milliseconds late, and the deadline is not to be missed by them.
+        let margin = (deadline / 20).min(Duration::from_millis(20));
+        let end = Instant::now() + deadline - margin;
         let Some(inner) = &self.inner else {
             return Shutdown {
                 delivered_all: true,
