@@ -8,7 +8,7 @@
 //! and the one way to the network, and makes any number of [`Instance`]s. An instance runs one
 //! call at a time; when a call traps, the instance is lost and its owner makes another. What an
 //! instance can reach is what the world in `wit/` names: clocks, random bytes, log lines, the
-//! [`Store`](crate::store::Store) and the settings that it was given, and HTTP to the configured
+//! [`Store`] and the settings that it was given, and HTTP to the configured
 //! coordinator.
 
 mod bindings;
