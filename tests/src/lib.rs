@@ -137,10 +137,12 @@ pub async fn stored(coordinator: &Coordinator, count: u64) {
     }
 }
 
-/// Waits until the outbox is empty of what waits.
+/// Waits until nothing waits and nobody delivers: only then does the status
+/// count what was delivered last.
 pub async fn drained(reporter: &Reporter) {
     until("the outbox is drained", || async {
-        reporter.status().await.unwrap().waiting == 0
+        let status = reporter.status().await.unwrap();
+        status.waiting == 0 && status.lease_holder.is_none()
     })
     .await;
 }
