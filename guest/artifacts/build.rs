@@ -13,9 +13,9 @@ use wit_component::ComponentEncoder;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// The linker pads each index to five bytes, to be able to change it; this takes the padding out,
-/// a tenth of the component.
-const FLAGS: &str = "-Clink-arg=--compress-relocations";
+/// The linker pads each index to five bytes, to be able to change it; the first takes the padding
+/// out, a tenth of the component. The second inlines what is no larger than its call.
+const FLAGS: &str = "-Clink-arg=--compress-relocations -Cllvm-args=--inline-threshold=10";
 
 /// What the component is made from, relative to `guest/`.
 const SOURCES: [&str; 7] = [
@@ -91,23 +91,42 @@ fn componentize(module: &[u8]) -> Result<Vec<u8>, String> {
     strip(&component).ok_or_else(|| "the component is malformed".to_owned())
 }
 
-/// Leaves out the custom sections at the top level: they name every type and function, which no
-/// runtime needs, and are a tenth of the component.
-fn strip(component: &[u8]) -> Option<Vec<u8>> {
+/// Leaves out the custom sections, also of what is nested: they name every type and function and
+/// the tools that made it, which no runtime needs, and are a tenth of the component.
+fn strip(binary: &[u8]) -> Option<Vec<u8>> {
     const HEADER_BYTES: usize = 8;
     const CUSTOM: u8 = 0;
+    // Sections of a component; in a module these numbers are types and tables.
+    const MODULE: u8 = 1;
+    const COMPONENT: u8 = 4;
 
-    let (header, mut rest) = component.split_at_checked(HEADER_BYTES)?;
+    let (header, mut rest) = binary.split_at_checked(HEADER_BYTES)?;
+    let is_component = header[4] != 1;
     let mut stripped = header.to_vec();
     while let Some((&id, after_id)) = rest.split_first() {
         let (size, contents) = leb128(after_id)?;
-        let after = contents.get(size..)?;
-        if id != CUSTOM {
-            stripped.extend(&rest[..rest.len() - after.len()]);
+        let (contents, after) = contents.split_at_checked(size)?;
+        match id {
+            CUSTOM => {}
+            MODULE | COMPONENT if is_component => {
+                let nested = strip(contents)?;
+                stripped.push(id);
+                push_leb128(&mut stripped, nested.len());
+                stripped.extend(nested);
+            }
+            _ => stripped.extend(&rest[..rest.len() - after.len()]),
         }
         rest = after;
     }
     Some(stripped)
+}
+
+fn push_leb128(out: &mut Vec<u8>, mut number: usize) {
+    while number > 0x7f {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
 }
 
 /// Reads an unsigned LEB128 number; returns it and what follows.

@@ -6,7 +6,7 @@ use crate::bindings::wasi::random::random::get_random_bytes;
 use crate::prelude::*;
 
 /// How many bytes are fetched at once: enough for some ten events.
-const BATCH_BYTES: u64 = 256;
+const BATCH_BYTES: u64 = 2048;
 
 /// Random bytes from the host that were not used yet.
 #[derive(Default)]

@@ -161,7 +161,7 @@ impl Acceptor {
             interaction: interaction_hash(report.interaction_id),
             stage: Stage::from(report.action),
             size: body.len() as u32,
-            random: random.below(u64::MAX),
+            random: random.number(),
         };
         let idempotency_key = match report.idempotency_key {
             Some(given) => given.to_owned(),
@@ -188,9 +188,7 @@ impl Acceptor {
             self.refused.retain(|refused| *refused != key.interaction);
         } else if self.refused.contains(&key.interaction) {
             return Err(Refusal::Full(
-                "the outbox was full when this interaction started, so the whole interaction is \
-                 refused"
-                    .into(),
+                "the outbox was full when this interaction started, so all of it is refused".into(),
             ));
         }
         self.refresh_totals(store, random, now)?;

@@ -277,7 +277,7 @@ impl Held {
         let turn = store.increment(CREATION_KEY, 1)?;
         if turn == 1 || turn % 100 == 0 {
             let fresh = Control {
-                nonce: nonce(random),
+                nonce: random.number(),
                 ..Control::default()
             };
             store.set(KEY, &fresh.encode())?;
@@ -316,7 +316,7 @@ impl Held {
         store: &mut dyn Store,
         random: &mut dyn Random,
     ) -> Result<bool, StoreError> {
-        self.control.nonce = nonce(random);
+        self.control.nonce = random.number();
         let new = self.control.encode();
         let swapped = store.compare_and_swap(KEY, &self.raw, &new)?;
         if swapped {
@@ -386,12 +386,6 @@ impl Held {
         }
         Ok(false)
     }
-}
-
-fn nonce(random: &mut dyn Random) -> u64 {
-    let mut b = [0; 8];
-    random.fill(&mut b);
-    u64::from_le_bytes(b)
 }
 
 #[cfg(test)]

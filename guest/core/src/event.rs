@@ -135,12 +135,22 @@ fn check_id(name: &'static str, id: &str) -> Result<(), InvalidReport> {
         "is empty"
     } else if id.len() > MAX_ID_BYTES {
         "is too long"
-    } else if id.chars().any(char::is_control) {
+    } else if has_control(id.as_bytes()) {
         "holds a control character"
     } else {
         return Ok(());
     };
     Err(InvalidReport::Id { name, problem })
+}
+
+/// Whether the UTF-8 `text` has a control character: U+0000 to U+001F, or U+007F to U+009F.
+fn has_control(text: &[u8]) -> bool {
+    let mut before = 0;
+    text.iter().any(|byte| {
+        let second_half = before == 0xc2 && *byte < 0xa0;
+        before = *byte;
+        *byte < b' ' || *byte == 0x7f || second_half
+    })
 }
 
 fn check_header(name: &'static str, value: Option<&str>) -> Result<(), InvalidReport> {
@@ -232,30 +242,32 @@ fn push_seconds(out: &mut Vec<u8>, ns: u64) {
     out.truncate(end);
 }
 
-/// `n` in decimal, with zeros in front up to `width` digits: at most 20.
+/// Appends `n` in decimal, with zeros in front up to `width` digits: at most 20.
 pub(crate) fn push_decimal(out: &mut Vec<u8>, n: u64, width: usize) {
-    let mut digits = [b'0'; 20];
-    let mut unused = digits.len() - width;
-    let mut rest = n;
-    for (at, digit) in digits.iter_mut().enumerate().rev() {
-        if rest == 0 {
-            break;
-        }
-        *digit += (rest % 10) as u8;
-        rest /= 10;
-        unused = unused.min(at);
-    }
-    out.extend_from_slice(&digits[unused..]);
+    let mut digits = [0; 20];
+    put_decimal(&mut digits, n);
+    let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
+    out.extend_from_slice(&digits[zeros.min(digits.len() - width)..]);
 }
 
-/// `n` in lower-case hex, with zeros in front up to `width` digits.
-pub(crate) fn push_hex(out: &mut Vec<u8>, n: u64, width: usize) {
-    let mut digits = [0; 16];
-    for (i, digit) in digits.iter_mut().rev().enumerate() {
-        *digit = b"0123456789abcdef"[(n >> (4 * i)) as usize & 15];
+/// Fills `digits` with `n` in decimal, with zeros in front.
+#[inline(never)]
+pub(crate) fn put_decimal(digits: &mut [u8], n: u64) {
+    let mut rest = n;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
     }
-    let used = (16 - n.leading_zeros() as usize / 4).max(width);
-    out.extend_from_slice(&digits[16 - used..]);
+}
+
+/// Fills `digits` with `n` in lower-case hex, with zeros in front.
+#[inline(never)]
+pub(crate) fn put_hex(digits: &mut [u8], n: u64) {
+    let mut rest = n;
+    for digit in digits.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[rest as usize & 15];
+        rest >>= 4;
+    }
 }
 
 /// A new interaction id: `int_{unix seconds}_{8 hex digits}`.
@@ -264,8 +276,9 @@ pub fn new_interaction_id(now_ns: u64, random: &mut dyn Random) -> String {
     random.fill(&mut b);
     let mut out = b"int_".to_vec();
     push_decimal(&mut out, now_ns / 1_000_000_000, 1);
-    out.push(b'_');
-    push_hex(&mut out, u32::from_le_bytes(b).into(), 8);
+    let mut digits = *b"_01234567";
+    put_hex(&mut digits[1..], u32::from_le_bytes(b).into());
+    out.extend_from_slice(&digits);
     ascii(out)
 }
 

@@ -36,6 +36,8 @@ use siphasher::sip::SipHasher13;
 /// Longest text kept of a failure, in bytes.
 pub const MAX_FAILURE_BYTES: usize = 600;
 
+/// The longest name of a key, in bytes: the one of an event of 4 GiB.
+const MAX_NAME: usize = 42 + 8 + 17;
 const VERSION: u8 = 1;
 const FIXED: usize = 1 + 8 + 4 + 4 + 4 + 8 + 8 + 8 + 1 + 6;
 
@@ -45,6 +47,8 @@ pub fn interaction_hash(id: &str) -> u64 {
     checksum(id.as_bytes())
 }
 
+// One of it, for records and for the keys of payloads.
+#[inline(never)]
 pub(crate) fn checksum(bytes: &[u8]) -> u64 {
     let mut hasher = SipHasher13::new();
     hasher.write(bytes);
@@ -100,23 +104,24 @@ impl EventKey {
     /// The key in the store.
     #[must_use]
     pub fn name(&self, place: Place) -> String {
-        let mut out = Vec::with_capacity(72);
-        out.extend_from_slice(match place {
-            Place::Waiting => b"q.",
-            Place::Dead => b"d.",
-        });
-        event::push_decimal(&mut out, self.ns, 20);
-        out.push(b'.');
-        event::push_hex(&mut out, self.interaction, 16);
-        out.extend_from_slice(match self.stage {
-            Stage::Start => b".s.",
-            Stage::Progress => b".p.",
-            Stage::End => b".e.",
-        });
-        event::push_hex(&mut out, self.size.into(), 1);
-        out.push(b'.');
-        event::push_hex(&mut out, self.random, 16);
-        ascii(out)
+        // In place and copied once: each copy of a few bytes is a call of the runtime.
+        let mut name = [b'.'; MAX_NAME];
+        name[0] = match place {
+            Place::Waiting => b'q',
+            Place::Dead => b'd',
+        };
+        event::put_decimal(&mut name[2..22], self.ns);
+        event::put_hex(&mut name[23..39], self.interaction);
+        name[40] = match self.stage {
+            Stage::Start => b's',
+            Stage::Progress => b'p',
+            Stage::End => b'e',
+        };
+        let digits = (8 - self.size.leading_zeros() as usize / 4).max(1);
+        let end = 42 + digits;
+        event::put_hex(&mut name[42..end], self.size.into());
+        event::put_hex(&mut name[end + 1..end + 17], self.random);
+        ascii(name[..end + 17].to_vec())
     }
 
     /// Reads a key of the store; none when it is not an event's.
@@ -278,31 +283,30 @@ impl Record {
     pub fn encode(&self) -> Vec<u8> {
         let failure = cut(&self.last_failure, MAX_FAILURE_BYTES);
         let texts = [
-            &self.interaction_id,
+            self.interaction_id.as_str(),
             &self.idempotency_key,
             &self.traceparent,
             failure,
         ];
-        let total = FIXED + texts.iter().map(|t| t.len()).sum::<usize>() + self.body.len();
-        let mut out = Vec::with_capacity(total);
-        out.push(VERSION);
-        out.extend_from_slice(&[0; 8]);
-        for n in [self.moves, self.tries, self.charged] {
-            out.extend_from_slice(&n.to_le_bytes());
-        }
-        for n in [
-            self.first_failure_ns,
-            self.not_before_ns,
-            self.delivered_mark,
-        ] {
-            out.extend_from_slice(&n.to_le_bytes());
-        }
-        out.push(self.action as u8);
+        // The fixed part in one piece: each copy of a few bytes is a call of the runtime.
+        let mut fixed = [0; FIXED];
+        fixed[0] = VERSION;
+        fixed[9..13].copy_from_slice(&self.moves.to_le_bytes());
+        fixed[13..17].copy_from_slice(&self.tries.to_le_bytes());
+        fixed[17..21].copy_from_slice(&self.charged.to_le_bytes());
+        fixed[21..29].copy_from_slice(&self.first_failure_ns.to_le_bytes());
+        fixed[29..37].copy_from_slice(&self.not_before_ns.to_le_bytes());
+        fixed[37..45].copy_from_slice(&self.delivered_mark.to_le_bytes());
+        fixed[45] = self.action as u8;
         // The lengths fit: ids, keys and headers are bounded where they come in.
-        out.extend_from_slice(&(texts[0].len() as u16).to_le_bytes());
-        out.push(texts[1].len() as u8);
-        out.push(texts[2].len() as u8);
-        out.extend_from_slice(&(texts[3].len() as u16).to_le_bytes());
+        let lengths = texts.map(str::len);
+        fixed[46..48].copy_from_slice(&(lengths[0] as u16).to_le_bytes());
+        fixed[48] = lengths[1] as u8;
+        fixed[49] = lengths[2] as u8;
+        fixed[50..52].copy_from_slice(&(lengths[3] as u16).to_le_bytes());
+        let total = FIXED + lengths.iter().sum::<usize>() + self.body.len();
+        let mut out = Vec::with_capacity(total);
+        out.extend_from_slice(&fixed);
         for text in texts {
             out.extend_from_slice(text.as_bytes());
         }
@@ -362,10 +366,12 @@ pub(crate) fn cut(text: &str, max: usize) -> &str {
 
 /// Takes values off the front of a buffer; none when it is too short.
 pub(crate) struct Reader<'a> {
+    /// What is left.
     pub bytes: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
+    /// The next `n` bytes.
     pub fn take(&mut self, n: usize) -> Option<&'a [u8]> {
         let (head, rest) = self.bytes.split_at_checked(n)?;
         self.bytes = rest;
@@ -376,22 +382,27 @@ impl<'a> Reader<'a> {
         self.take(N)?.try_into().ok()
     }
 
+    /// The next integer, little-endian.
     pub fn u8(&mut self) -> Option<u8> {
         self.array().map(u8::from_le_bytes)
     }
 
+    /// The next integer, little-endian.
     pub fn u16(&mut self) -> Option<u16> {
         self.array().map(u16::from_le_bytes)
     }
 
+    /// The next integer, little-endian.
     pub fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
 
+    /// The next integer, little-endian.
     pub fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
 
+    /// The next `n` bytes as a text; none when they are not UTF-8.
     pub fn text(&mut self, n: u16) -> Option<String> {
         core::str::from_utf8(self.take(n.into())?)
             .ok()

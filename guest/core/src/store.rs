@@ -60,10 +60,15 @@ pub trait Random {
     /// Fills `buf`.
     fn fill(&mut self, buf: &mut [u8]);
 
-    /// A uniform number below `bound` (0 when `bound` is 0).
-    fn below(&mut self, bound: u64) -> u64 {
+    /// A uniform number.
+    fn number(&mut self) -> u64 {
         let mut b = [0; 8];
         self.fill(&mut b);
-        ((u128::from(u64::from_le_bytes(b)) * u128::from(bound)) >> 64) as u64
+        u64::from_le_bytes(b)
+    }
+
+    /// A uniform number below `bound` (0 when `bound` is 0).
+    fn below(&mut self, bound: u64) -> u64 {
+        ((u128::from(self.number()) * u128::from(bound)) >> 64) as u64
     }
 }

@@ -97,7 +97,9 @@ impl Engine {
         config
             .wasm_component_model(true)
             .concurrency_support(false)
-            .epoch_interruption(true);
+            .epoch_interruption(true)
+            // The component is compiled for size: small functions are inlined here instead.
+            .compiler_inlining(wasmtime::Inlining::Yes);
         if let Some(dir) = &options.cache_dir {
             config.cache(Some(cache::open(dir)?));
         }

@@ -258,10 +258,7 @@ async fn a_full_outbox_refuses_new_interactions_and_keeps_room_for_ends() {
         .await
         .unwrap_err()
         .to_string();
-    assert!(
-        refused.contains("the whole interaction is refused"),
-        "{refused}"
-    );
+    assert!(refused.contains("so all of it is refused"), "{refused}");
     assert_eq!(
         reporter.report_complete("i0", "{}").await,
         Ok(Outcome::Queued)

@@ -26,7 +26,7 @@ pub use verdict::Answer;
 
 use crate::backoff;
 use crate::control::{Held, LEASE, Mode, RENEWAL, nanos};
-use crate::event::push_hex;
+use crate::event::put_hex;
 use crate::outbox::{EventKey, Place, Record, bytes, names, sort_out};
 use crate::prelude::*;
 use crate::settings::Settings;
@@ -195,10 +195,10 @@ impl Drainer {
         let mut b = [0; 4];
         random.fill(&mut b);
         let name = settings.lease_holder.as_deref().unwrap_or("reporter");
-        let mut id = Vec::new();
-        push_hex(&mut id, u32::from_le_bytes(b).into(), 8);
+        let mut id = [0; 8];
+        put_hex(&mut id, u32::from_le_bytes(b).into());
         Self {
-            holder: [name, "#", &ascii(id)].concat(),
+            holder: [name, "#", &ascii(id.to_vec())].concat(),
             token: 0,
             throttle: Throttle::new(settings.rate_limit, nanos(settings.rate_period)),
             settings,

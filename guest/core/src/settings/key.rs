@@ -1,7 +1,7 @@
 //! The rules: names, defaults, bounds, and what is said about a bad text.
 
 use super::{ApiKey, Endpoint};
-use crate::event::push_hex;
+use crate::event::put_hex;
 use crate::prelude::*;
 use crate::text::{ascii, errors_by_message, split_once, whole};
 
@@ -402,9 +402,10 @@ pub fn printable(text: &str) -> String {
 }
 
 fn push_escape(shown: &mut String, c: char) {
-    let mut digits = Vec::new();
-    push_hex(&mut digits, u32::from(c).into(), 1);
-    for part in ["\\u{", &ascii(digits), "}"] {
+    let mut digits = [0; 4];
+    put_hex(&mut digits, u32::from(c).into());
+    let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
+    for part in ["\\u{", &ascii(digits[zeros.min(3)..].to_vec()), "}"] {
         shown.push_str(part);
     }
 }
