@@ -6,8 +6,8 @@
 
 use crate::admin;
 use crate::control::{self, Held};
-use crate::event::{self, Action, InvalidReport, Report};
-use crate::outbox::{EventKey, Place, Record, Stage, interaction_hash};
+use crate::event::{self, Action, InvalidReport, KEY_BYTES, Report};
+use crate::outbox::{self, EventKey, Place, Stage, interaction_hash};
 use crate::prelude::*;
 use crate::settings::{Settings, WhenFull};
 use crate::store::{Now, Random, Store, StoreError};
@@ -124,11 +124,11 @@ impl Acceptor {
             .iter()
             .map(|report| {
                 let built = self.build(random, now, report);
-                let (key, record) = built.map_err(Refusal::Invalid)?;
+                let (key, value) = built.map_err(Refusal::Invalid)?;
                 self.make_room(store, random, now, report, &key)?;
                 self.totals.add(&key);
                 keys.push(key);
-                pairs.push((key.name(Place::Waiting), record.encode()));
+                pairs.push((key.name(Place::Waiting), value));
                 Ok(())
             })
             .collect();
@@ -151,27 +151,37 @@ impl Acceptor {
         random: &mut dyn Random,
         now: Now,
         report: &Report<'_>,
-    ) -> Result<(EventKey, Record), InvalidReport> {
+    ) -> Result<(EventKey, Vec<u8>), InvalidReport> {
         let limit = self.settings.max_event_bytes as usize;
-        let body = event::body(report, &self.settings.mcp_id, now.wall_ns, limit)?;
+        let mut buffer = [0; KEY_BYTES];
+        let idempotency_key = match report.idempotency_key {
+            Some(given) => given,
+            None => event::new_idempotency_key(&mut buffer, now.wall_ns, random),
+        };
+        let mut size = 0;
+        let value = outbox::new_value(
+            report.action,
+            report.interaction_id,
+            idempotency_key,
+            report.traceparent.unwrap_or_default(),
+            event::body_capacity(report).min(limit),
+            |out| {
+                let before = out.len();
+                event::push_body(out, report, &self.settings.mcp_id, now.wall_ns, limit)?;
+                size = out.len() - before;
+                Ok(())
+            },
+        )?;
         // Never back, never twice: the order of an interaction hangs on it.
         self.last_ns = now.wall_ns.max(self.last_ns + 1);
         let key = EventKey {
             ns: self.last_ns,
             interaction: interaction_hash(report.interaction_id),
             stage: Stage::from(report.action),
-            size: body.len() as u32,
+            size: size as u32,
             random: random.number(),
         };
-        let idempotency_key = match report.idempotency_key {
-            Some(given) => given.to_owned(),
-            None => event::new_idempotency_key(now.wall_ns, random),
-        };
-        let (action, id) = (report.action, report.interaction_id);
-        Ok((
-            key,
-            Record::new(action, id, idempotency_key, report.traceparent, body),
-        ))
+        Ok((key, value))
     }
 
     /// Sees to it that there is room for the event. The last twentieth is kept

@@ -167,14 +167,24 @@ fn check_header(name: &'static str, value: Option<&str>) -> Result<(), InvalidRe
     }
 }
 
-/// The body of the event: compact JSON with the old client's keys in its
+/// The longest that a body is without its payload and ids.
+const FRAME_BYTES: usize = 160;
+
+/// About how many bytes the body of `report` has.
+#[must_use]
+pub fn body_capacity(report: &Report<'_>) -> usize {
+    report.data.len() + report.interaction_id.len() + FRAME_BYTES
+}
+
+/// Appends the body of the event: compact JSON with the old client's keys in its
 /// order, and the caller's payload as its own bytes.
-pub fn body(
+pub fn push_body(
+    out: &mut Vec<u8>,
     report: &Report<'_>,
     default_mcp_id: &str,
     now_ns: u64,
     max_bytes: usize,
-) -> Result<Vec<u8>, InvalidReport> {
+) -> Result<(), InvalidReport> {
     check_id("interaction_id", report.interaction_id)?;
     let mcp_id = report.mcp_id.unwrap_or(default_mcp_id);
     check_id("mcp_id", mcp_id)?;
@@ -190,28 +200,26 @@ pub fn body(
     }
     let data = json::check_object(report.data).map_err(InvalidReport::Data)?;
 
-    let mut out = Vec::with_capacity(data.len() + report.interaction_id.len() + mcp_id.len() + 160);
+    let start = out.len();
     out.extend_from_slice(b"{\"action\":\"");
     out.extend_from_slice(report.action.name().as_bytes());
     out.extend_from_slice(b"\",\"interaction_id\":");
-    push_string(&mut out, report.interaction_id);
+    push_string(out, report.interaction_id);
     out.extend_from_slice(b",\"mcp_id\":");
-    push_string(&mut out, mcp_id);
+    push_string(out, mcp_id);
     out.extend_from_slice(b",\"timestamp\":");
     // The old client's clock counts microseconds; a time that the caller gives keeps all it has.
-    push_seconds(
-        &mut out,
-        report.timestamp_ns.unwrap_or(now_ns / 1000 * 1000),
-    );
+    push_seconds(out, report.timestamp_ns.unwrap_or(now_ns / 1000 * 1000));
     out.extend_from_slice(b",\"");
     out.extend_from_slice(report.action.data_key().as_bytes());
     out.extend_from_slice(b"\":");
     out.extend_from_slice(data.as_bytes());
     out.push(b'}');
-    if out.len() > max_bytes {
-        return Err(too_large(out.len()));
+    let bytes = out.len() - start;
+    if bytes > max_bytes {
+        return Err(too_large(bytes));
     }
-    Ok(out)
+    Ok(())
 }
 
 /// A JSON string of a text without control characters.
@@ -244,10 +252,18 @@ fn push_seconds(out: &mut Vec<u8>, ns: u64) {
 
 /// Appends `n` in decimal, with zeros in front up to `width` digits: at most 20.
 pub(crate) fn push_decimal(out: &mut Vec<u8>, n: u64, width: usize) {
-    let mut digits = [0; 20];
-    put_decimal(&mut digits, n);
-    let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
-    out.extend_from_slice(&digits[zeros.min(digits.len() - width)..]);
+    let mut digits = [b'0'; 20];
+    let mut unused = digits.len() - width;
+    let mut rest = n;
+    for (at, digit) in digits.iter_mut().enumerate().rev() {
+        if rest == 0 {
+            break;
+        }
+        *digit += (rest % 10) as u8;
+        rest /= 10;
+        unused = unused.min(at);
+    }
+    out.extend_from_slice(&digits[unused..]);
 }
 
 /// Fills `digits` with `n` in decimal, with zeros in front.
@@ -282,15 +298,21 @@ pub fn new_interaction_id(now_ns: u64, random: &mut dyn Random) -> String {
     ascii(out)
 }
 
+/// How long a new idempotency key is.
+pub const KEY_BYTES: usize = uuid::fmt::Hyphenated::LENGTH;
+
 /// A new idempotency key: a UUID of version 7.
-pub fn new_idempotency_key(now_ns: u64, random: &mut dyn Random) -> String {
+pub fn new_idempotency_key<'a>(
+    buffer: &'a mut [u8; KEY_BYTES],
+    now_ns: u64,
+    random: &mut dyn Random,
+) -> &'a str {
     let mut b = [0; 10];
     random.fill(&mut b);
     uuid::Builder::from_unix_timestamp_millis(now_ns / 1_000_000, &b)
         .into_uuid()
         .hyphenated()
-        .encode_lower(&mut uuid::Uuid::encode_buffer())
-        .to_owned()
+        .encode_lower(buffer)
 }
 
 #[cfg(test)]
@@ -305,6 +327,17 @@ mod tests {
                 *b = self.0;
             }
         }
+    }
+
+    fn body(
+        report: &Report<'_>,
+        default_mcp_id: &str,
+        now_ns: u64,
+        max_bytes: usize,
+    ) -> Result<Vec<u8>, InvalidReport> {
+        let mut out = b"before".to_vec();
+        push_body(&mut out, report, default_mcp_id, now_ns, max_bytes)?;
+        Ok(out.split_off("before".len()))
     }
 
     fn report<'a>(action: Action, id: &'a str, data: &'a str) -> Report<'a> {
@@ -405,7 +438,8 @@ mod tests {
     fn ids_and_keys_have_their_documented_form() {
         let id = new_interaction_id(1_718_000_000_999_999_999, &mut Counting(0));
         assert_eq!(id, "int_1718000000_04030201");
-        let key = new_idempotency_key(1_718_000_000_000_000_000, &mut Counting(0));
+        let mut buffer = [0; KEY_BYTES];
+        let key = new_idempotency_key(&mut buffer, 1_718_000_000_000_000_000, &mut Counting(0));
         assert_eq!(key.len(), 36);
         assert_eq!(key.as_bytes()[14], b'7');
     }
