@@ -37,11 +37,12 @@ impl Guest for Component {
 
     fn report_many(reports: Vec<InteractionReport>) -> Vec<Result<Outcome, Failure>> {
         let borrowed: Vec<_> = reports.iter().map(borrow).collect();
-        match instance::enabled() {
-            Ok(Some(mut instance)) => report(&mut instance, &borrowed),
-            Ok(None) => vec![Ok(Outcome::Disabled); reports.len()],
-            Err(failure) => vec![Err(failure); reports.len()],
-        }
+        let same = match instance::enabled() {
+            Ok(Some(mut instance)) => return report(&mut instance, &borrowed),
+            Ok(None) => Ok(Outcome::Disabled),
+            Err(failure) => Err(failure),
+        };
+        reports.iter().map(|_| same.clone()).collect()
     }
 
     fn new_interaction_id() -> String {

@@ -93,8 +93,10 @@ fn align(keys: &[String], mut found: Vec<(String, Option<Vec<u8>>)>) -> Vec<Opti
     let mut next = 0;
     let values = keys.iter().map(|key| {
         // In order as a rule, so that the first look finds it.
-        let (after, before) = (next..found.len(), 0..next);
-        let at = after.chain(before).find(|at| found[*at].0 == *key)?;
+        let at = match found.get(next) {
+            Some((name, _)) if name == key => next,
+            _ => found.iter().position(|(name, _)| name == key)?,
+        };
         next = at + 1;
         found[at].1.take()
     });

@@ -26,7 +26,7 @@ const EXPORTS: [&str; 3] = [
     "mcp-reporter:interactions/reporter@0.1.0",
 ];
 
-const MAX_BYTES: usize = 150 * 1024;
+const MAX_BYTES: usize = 150_000;
 
 #[test]
 fn it_imports_and_exports_what_the_design_lists_and_nothing_else() {

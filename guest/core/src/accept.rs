@@ -12,7 +12,6 @@ use crate::prelude::*;
 use crate::settings::{Settings, WhenFull};
 use crate::store::{Now, Random, Store, StoreError};
 use crate::text::{decimal, errors_by_message};
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 
 /// How long the totals of the control record are good for.
@@ -59,7 +58,7 @@ pub struct Acceptor {
     last_ns: u64,
     totals: Totals,
     /// Interactions whose start was refused, oldest first.
-    refused: VecDeque<u64>,
+    refused: Vec<u64>,
 }
 
 /// What the outbox holds, as far as this instance knows.
@@ -70,7 +69,7 @@ struct Totals {
     events: u64,
     bytes: u64,
     /// Accepted here since the listing: stamp and bytes.
-    since: VecDeque<(u64, u32)>,
+    since: Vec<(u64, u32)>,
     since_bytes: u64,
 }
 
@@ -78,13 +77,12 @@ impl Totals {
     fn load(&mut self, control: &control::Control) {
         self.listed_ns = control.listed_ns;
         (self.events, self.bytes) = control.totals();
-        while let Some((_, bytes)) = self.since.pop_front_if(|(ns, _)| *ns <= control.listed_ns) {
-            self.since_bytes -= u64::from(bytes);
-        }
+        self.since.retain(|(ns, _)| *ns > control.listed_ns);
+        self.since_bytes = self.since.iter().map(|(_, bytes)| u64::from(*bytes)).sum();
     }
 
     fn add(&mut self, key: &EventKey) {
-        self.since.push_back((key.ns, key.size));
+        self.since.push((key.ns, key.size));
         self.since_bytes += u64::from(key.size);
     }
 
@@ -105,7 +103,7 @@ impl Acceptor {
             settings,
             last_ns: 0,
             totals: Totals::default(),
-            refused: VecDeque::new(),
+            refused: Vec::new(),
         }
     }
 
@@ -269,9 +267,9 @@ impl Acceptor {
 
     fn refuse_interaction(&mut self, interaction: u64) {
         if self.refused.len() == MAX_REFUSED {
-            self.refused.pop_front();
+            self.refused.remove(0);
         }
-        self.refused.push_back(interaction);
+        self.refused.push(interaction);
     }
 }
 

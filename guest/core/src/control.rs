@@ -95,7 +95,32 @@ pub struct Control {
 }
 
 impl Control {
-    fn encode(&self) -> Vec<u8> {
+    /// What is stored as 4 bytes.
+    fn small(&mut self) -> [&mut u32; 3] {
+        [&mut self.failures, &mut self.refusals, &mut self.reserved]
+    }
+
+    /// What is stored as 8 bytes.
+    fn large(&mut self) -> [&mut u64; 14] {
+        [
+            &mut self.nonce,
+            &mut self.epoch,
+            &mut self.lease_until,
+            &mut self.retry_at,
+            &mut self.hold_until,
+            &mut self.reserved_until,
+            &mut self.listed_ns,
+            &mut self.waiting,
+            &mut self.waiting_bytes,
+            &mut self.dead,
+            &mut self.dead_bytes,
+            &mut self.delivered_total,
+            &mut self.resent_total,
+            &mut self.dropped_total,
+        ]
+    }
+
+    fn encode(&mut self) -> Vec<u8> {
         let mut out = vec![
             VERSION,
             0,
@@ -109,25 +134,10 @@ impl Control {
             self.knocked.into(),
             self.mode as u8,
         ];
-        for n in [self.failures, self.refusals, self.reserved] {
+        for n in &self.small() {
             out.extend_from_slice(&n.to_le_bytes());
         }
-        for n in [
-            self.nonce,
-            self.epoch,
-            self.lease_until,
-            self.retry_at,
-            self.hold_until,
-            self.reserved_until,
-            self.listed_ns,
-            self.waiting,
-            self.waiting_bytes,
-            self.dead,
-            self.dead_bytes,
-            self.delivered_total,
-            self.resent_total,
-            self.dropped_total,
-        ] {
+        for n in &self.large() {
             out.extend_from_slice(&n.to_le_bytes());
         }
         for text in [&self.holder, &self.reason] {
@@ -148,42 +158,21 @@ impl Control {
         if r.u8()? != VERSION || r.u64()? != checksum(r.bytes) {
             return None;
         }
-        let knocked = r.u8()? != 0;
-        let mode = match r.u8()? {
-            0 => Mode::Closed,
-            1 => Mode::Open,
-            2 => Mode::Paused,
-            _ => return None,
-        };
         let mut control = Self {
-            knocked,
-            mode,
+            knocked: r.u8()? != 0,
+            mode: match r.u8()? {
+                0 => Mode::Closed,
+                1 => Mode::Open,
+                2 => Mode::Paused,
+                _ => return None,
+            },
             ..Self::default()
         };
-        for n in [
-            &mut control.failures,
-            &mut control.refusals,
-            &mut control.reserved,
-        ] {
-            *n = r.u32()?;
+        for n in &mut control.small() {
+            **n = r.u32()?;
         }
-        for n in [
-            &mut control.nonce,
-            &mut control.epoch,
-            &mut control.lease_until,
-            &mut control.retry_at,
-            &mut control.hold_until,
-            &mut control.reserved_until,
-            &mut control.listed_ns,
-            &mut control.waiting,
-            &mut control.waiting_bytes,
-            &mut control.dead,
-            &mut control.dead_bytes,
-            &mut control.delivered_total,
-            &mut control.resent_total,
-            &mut control.dropped_total,
-        ] {
-            *n = r.u64()?;
+        for n in &mut control.large() {
+            **n = r.u64()?;
         }
         for text in [&mut control.holder, &mut control.reason] {
             let len = r.u16()?;
@@ -276,7 +265,7 @@ impl Held {
         // before it did, every hundredth tries in its place.
         let turn = store.increment(CREATION_KEY, 1)?;
         if turn == 1 || turn % 100 == 0 {
-            let fresh = Control {
+            let mut fresh = Control {
                 nonce: random.number(),
                 ..Control::default()
             };
@@ -401,7 +390,7 @@ mod tests {
 
     #[test]
     fn survives_the_round_trip_and_damage_is_seen() {
-        let control = Control {
+        let mut control = Control {
             nonce: 1,
             epoch: 2,
             holder: "host-é".into(),

@@ -461,22 +461,18 @@ const OVERFLOW_DIGITS: &[u8] =
 
 /// Whether the decimal `whole.fraction` times 10^`exponent` rounds to infinity.
 fn overflows(whole: &[u8], fraction: &[u8], exponent: i64) -> bool {
-    let digits = whole.iter().chain(fraction);
-    let Some(leading) = digits.clone().position(|d| *d != b'0') else {
+    let mut digits = whole.to_vec();
+    digits.extend_from_slice(fraction);
+    let Some(leading) = digits.iter().position(|d| *d != b'0') else {
         return false; // zero, whatever the exponent
     };
     let magnitude = whole.len() as i64 - 1 - leading as i64 + exponent;
-    match magnitude.cmp(&308) {
-        core::cmp::Ordering::Less => false,
-        core::cmp::Ordering::Greater => true,
-        core::cmp::Ordering::Equal => {
-            let padded = digits.skip(leading).chain(core::iter::repeat(&b'0'));
-            OVERFLOW_DIGITS
-                .iter()
-                .cmp(padded.take(OVERFLOW_DIGITS.len()))
-                != core::cmp::Ordering::Greater
-        }
+    if magnitude != 308 {
+        return magnitude > 308;
     }
+    digits.drain(..leading);
+    digits.resize(OVERFLOW_DIGITS.len(), b'0');
+    digits.as_slice() >= OVERFLOW_DIGITS
 }
 
 #[cfg(test)]

@@ -5,11 +5,19 @@
 //! on, or from [`slack`](Throttle::new) after it was sent if no answer came by
 //! then. A guard of 50 ms covers what is left.
 
-use alloc::collections::VecDeque;
+use crate::prelude::*;
 
 /// A moment of the monotonic clock, in nanoseconds. Signed, so that moments
 /// before the instance began can be told.
 pub type Moment = i64;
+
+/// The earlier of two moments that may never come.
+pub(crate) fn earliest(a: Option<Moment>, b: Option<Moment>) -> Option<Moment> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
 
 const GUARD: Moment = 50_000_000;
 
@@ -20,9 +28,9 @@ pub struct Throttle {
     window: Moment,
     slack: Moment,
     /// When past sends count from, oldest first.
-    settled: VecDeque<Moment>,
+    settled: Vec<Moment>,
     /// Sends that have no answer yet: token and moment of sending, oldest first.
-    open: VecDeque<(u64, Moment)>,
+    open: Vec<(u64, Moment)>,
     reserved: usize,
     reserved_until: Moment,
 }
@@ -35,8 +43,8 @@ impl Throttle {
             limit: limit as usize,
             window: period.saturating_add(GUARD),
             slack: period / 4,
-            settled: VecDeque::new(),
-            open: VecDeque::new(),
+            settled: Vec::new(),
+            open: Vec::new(),
             reserved: 0,
             reserved_until: Moment::MIN,
         }
@@ -56,38 +64,32 @@ impl Throttle {
     }
 
     /// The log to write down: every send, at the latest moment it counts from.
-    pub fn log(&mut self, now: Moment) -> impl Iterator<Item = Moment> {
+    pub fn log(&mut self, now: Moment) -> Vec<Moment> {
         self.prune(now);
-        let slack = self.slack;
-        self.settled
-            .iter()
-            .copied()
-            .chain(self.open.iter().map(move |(_, at)| at + slack))
+        let mut log = self.settled.clone();
+        log.extend(self.open.iter().map(|(_, at)| at + self.slack));
+        log
     }
 
     fn prune(&mut self, now: Moment) {
-        while let Some(&(_, at)) = self.open.front()
+        while let Some(&(_, at)) = self.open.first()
             && at.saturating_add(self.slack) <= now
         {
-            self.open.pop_front();
+            self.open.remove(0);
             self.settle(at + self.slack);
         }
         while self
             .settled
-            .front()
+            .first()
             .is_some_and(|at| at.saturating_add(self.window) <= now)
         {
-            self.settled.pop_front();
+            self.settled.remove(0);
         }
     }
 
     fn settle(&mut self, at: Moment) {
-        self.settled.push_back(at);
-        let mut place = self.settled.len() - 1;
-        while place > 0 && self.settled[place - 1] > at {
-            self.settled.swap(place - 1, place);
-            place -= 1;
-        }
+        let later = self.settled.iter().rev().take_while(|s| **s > at).count();
+        self.settled.insert(self.settled.len() - later, at);
     }
 
     /// Permits that are free at `now`, beyond those reserved.
@@ -107,13 +109,13 @@ impl Throttle {
         }
         let settled = self
             .settled
-            .front()
+            .first()
             .map(|at| at.saturating_add(self.window));
         let open = self
             .open
-            .front()
+            .first()
             .map(|(_, at)| at + self.slack + self.window);
-        settled.into_iter().chain(open).min().unwrap_or(now)
+        earliest(settled, open).unwrap_or(now)
     }
 
     fn expire(&mut self, now: Moment) {
@@ -139,15 +141,15 @@ impl Throttle {
     pub fn send(&mut self, token: u64, now: Moment) {
         if !self.lifted() {
             self.reserved = self.reserved.saturating_sub(1);
-            self.open.push_back((token, now));
+            self.open.push((token, now));
         }
     }
 
     /// The send `token` was answered, or failed.
     pub fn answered(&mut self, token: u64, now: Moment) {
         self.prune(now);
-        if self.open.iter().any(|(t, _)| *t == token) {
-            self.open.retain(|(t, _)| *t != token);
+        if let Some(at) = self.open.iter().position(|(t, _)| *t == token) {
+            self.open.remove(at);
             self.settle(now);
         }
     }

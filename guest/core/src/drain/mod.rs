@@ -33,7 +33,7 @@ use crate::settings::Settings;
 use crate::sort::sort;
 use crate::store::{Now, Random, Store, StoreError};
 use crate::text::ascii;
-use crate::throttle::{Moment, Throttle};
+use crate::throttle::{Moment, Throttle, earliest};
 use alloc::sync::Arc;
 use core::time::Duration;
 use outcome::settle_moves;
@@ -262,9 +262,13 @@ impl Drainer {
         let ours = control.epoch == self.carry.epoch && control.epoch != 0;
         if !ours {
             let window = self.settings.rate_period;
-            let reserved = core::iter::repeat_n(control.reserved_until, control.reserved as usize);
-            let log = control.log.iter().copied().chain(reserved);
-            self.throttle.load(log.map(|at| from_wall(at, now, window)));
+            let mut log = control.log.clone();
+            log.resize(
+                log.len() + control.reserved as usize,
+                control.reserved_until,
+            );
+            let log = log.into_iter().map(|at| from_wall(at, now, window));
+            self.throttle.load(log);
         }
         let at = moment(now);
         let mut wait = control.held_for(now);
@@ -424,9 +428,8 @@ impl Drainer {
             }
             // While requests take their time, others may arrive.
             let relist = flying.then_some(self.carry.listed_at + nanos(RELIST));
-            let wake = self.carry.queue.next_wake().into_iter();
-            let wake = wake.chain(self.carry.relist_at).chain(relist).min();
-            return Ok(Advance::Until(wake));
+            let wake = earliest(self.carry.queue.next_wake(), self.carry.relist_at);
+            return Ok(Advance::Until(earliest(wake, relist)));
         }
 
         if !self.throttle.lifted() && self.throttle.reserved(at) == 0 {
@@ -592,7 +595,8 @@ impl Drainer {
             return;
         };
         let control = &mut session.held.control;
-        control.log = self.throttle.log(at).map(|t| to_wall(t, now)).collect();
+        let log = self.throttle.log(at);
+        control.log = log.into_iter().map(|t| to_wall(t, now)).collect();
         control.reserved = self.throttle.reserved(at) as u32;
         control.reserved_until = now.wall_ns + RESERVATION.as_nanos() as u64;
     }
@@ -689,13 +693,7 @@ impl Drainer {
             };
             return (Some(since(free)), free > at);
         }
-        let wake = self
-            .carry
-            .queue
-            .next_wake()
-            .into_iter()
-            .chain(self.carry.relist_at)
-            .min();
+        let wake = earliest(self.carry.queue.next_wake(), self.carry.relist_at);
         (wake.map(since), false)
     }
 }

@@ -11,7 +11,7 @@ use crate::outbox::{EventKey, Record, Stage};
 use crate::prelude::*;
 use crate::sort::sort;
 use crate::throttle::Moment;
-use alloc::collections::{BinaryHeap, VecDeque};
+use alloc::collections::BinaryHeap;
 use core::cmp::Reverse;
 
 /// Events `next..end` of the listing.
@@ -37,7 +37,7 @@ pub(super) struct Queue {
     /// By the moment they wake.
     asleep: Heap,
     /// The ready lanes that come next, with the records of their first events.
-    window: VecDeque<(usize, Box<Record>)>,
+    window: Vec<(usize, Box<Record>)>,
 }
 
 /// Orders moments, which may be negative, as unsigned numbers.
@@ -155,7 +155,7 @@ impl Queue {
     /// Puts a lane into the window, with the record of its first event.
     pub fn read(&mut self, key: EventKey, record: Box<Record>) {
         if let Some(lane) = self.lane(&key) {
-            self.window.push_back((lane, record));
+            self.window.push((lane, record));
         }
     }
 
@@ -166,8 +166,7 @@ impl Queue {
 
     /// Takes the oldest event of the window.
     pub fn take_oldest(&mut self) -> Option<(EventKey, Box<Record>)> {
-        let (lane, record) = self.window.pop_front()?;
-        Some((self.keys[self.lanes[lane].next], record))
+        self.take(0)
     }
 
     /// Takes the event of the window that was tried least: a probe with an
@@ -179,8 +178,15 @@ impl Queue {
             .enumerate()
             .map(|(i, (_, record))| (record.tries, i));
         let (_, least) = tries.min()?;
-        self.window.swap(0, least);
-        self.take_oldest()
+        self.take(least)
+    }
+
+    fn take(&mut self, at: usize) -> Option<(EventKey, Box<Record>)> {
+        if at >= self.window.len() {
+            return None;
+        }
+        let (lane, record) = self.window.remove(at);
+        Some((self.keys[self.lanes[lane].next], record))
     }
 
     /// The lane of `key`, whose first event it is, may send again from `at` on.
