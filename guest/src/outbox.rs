@@ -46,8 +46,8 @@ impl Guest for Component {
     }
 
     fn status() -> Result<OutboxStatus, Failure> {
-        let Instance { store, random, .. } = &mut *instance::required()?;
-        let status = admin::status(store, random, clock::now()).map_err(storage)?;
+        let Instance { store, .. } = &mut *instance::required()?;
+        let status = admin::status(store, clock::now()).map_err(storage)?;
         Ok(OutboxStatus {
             waiting: status.waiting,
             dead_letters: status.dead_letters,

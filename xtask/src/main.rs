@@ -1,6 +1,7 @@
 //! `cargo xtask …`: what plain cargo cannot do.
 
 mod bench;
+mod simulate;
 
 use std::env;
 use std::process::{Command, ExitCode};
@@ -8,8 +9,11 @@ use std::process::{Command, ExitCode};
 const USAGE: &str = "\
 usage: cargo xtask <task>
 
-  test   all tests: unit, whole-system, documentation
-  bench  all benchmarks, and whether they keep their bounds
+  test      all tests: unit, whole-system, documentation
+  bench     all benchmarks, and whether they keep their bounds
+  simulate  random runs of the core against failing stores, clocks and
+            coordinators, on all cores: --minutes N [--seed S]; with only
+            --seed S, what that one run does
 ";
 
 fn main() -> ExitCode {
@@ -17,6 +21,7 @@ fn main() -> ExitCode {
     let result = match task.as_deref() {
         Some("test") => test(),
         Some("bench") => bench::run(),
+        Some("simulate") => simulate::run(env::args().skip(2)),
         _ => Err(USAGE.to_owned()),
     };
     match result {

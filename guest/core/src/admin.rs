@@ -143,17 +143,11 @@ fn by_interaction(a: &EventKey, b: &EventKey) -> bool {
 }
 
 /// The state of the outbox. An event in the middle of a move counts in both places.
-pub fn status(
-    store: &mut dyn Store,
-    random: &mut dyn Random,
-    now: Now,
-) -> Result<Status, StoreError> {
+pub fn status(store: &mut dyn Store, now: Now) -> Result<Status, StoreError> {
     let [waiting, dead] = events(store)?;
     // Looking changes nothing: an absent record is not created.
     let control = match store.get(KEY)? {
-        Some(_) => Held::load(store, random)?
-            .map(|held| held.control)
-            .unwrap_or_default(),
+        Some(raw) => Held::read(raw).control,
         None => Control::default(),
     };
     let held = control.held_for(now);
@@ -239,20 +233,17 @@ fn take_lease(
     random: &mut dyn Random,
     now: Now,
 ) -> Result<Held, AdminError> {
-    let busy = |control: &Control| AdminError::Busy {
-        holder: control.holder.clone(),
-        free_in: control.lease_left(now).max(Duration::from_millis(1)),
+    let busy = |holder, free_in: Duration| AdminError::Busy {
+        holder,
+        free_in: free_in.max(Duration::from_millis(1)),
     };
     let Some(mut held) = Held::load(store, random)? else {
-        let holder = "another instance".into();
-        return Err(busy(&Control {
-            holder,
-            ..Control::default()
-        }));
+        return Err(busy("another instance".into(), Duration::ZERO));
     };
-    held.clamp(store, random, now)?;
+    held.clamp(store, random, now, Duration::MAX)?;
     if !held.acquire(store, random, "administration", now)? {
-        return Err(busy(&held.control));
+        let left = held.control.lease_left(now);
+        return Err(busy(held.control.holder, left));
     }
     Ok(held)
 }

@@ -50,7 +50,8 @@ pub enum Mode {
 pub struct Control {
     /// Makes every version of the record different, byte for byte.
     pub nonce: u64,
-    /// Counts the leases taken.
+    /// Names the lease taken last. Drawn anew for each: a count would start over, and repeat, after
+    /// a damaged record.
     pub epoch: u64,
     /// Who holds the lease; empty when nobody.
     pub holder: String,
@@ -187,16 +188,19 @@ impl Control {
     /// Pulls times that lie further ahead than their own maximum back to it;
     /// says whether there were any. To be followed by a swap: a clamp that is
     /// not written down would be made anew at each reading, and never pass.
-    fn clamp(&mut self, now: Now) -> bool {
+    fn clamp(&mut self, now: Now, window: Duration) -> bool {
         let mut clamped = false;
-        for (until, max) in [
-            (&mut self.lease_until, LEASE),
-            (&mut self.retry_at, backoff::CAP),
-            (&mut self.hold_until, backoff::RETRY_AFTER_CAP),
-        ] {
-            let latest = now.wall_ns.saturating_add(max.as_nanos() as u64);
+        let mut pull_back = |until: &mut u64, max: Duration| {
+            let latest = now.wall_ns.saturating_add(nanos(max) as u64);
             clamped |= *until > latest;
             *until = (*until).min(latest);
+        };
+        pull_back(&mut self.lease_until, LEASE);
+        pull_back(&mut self.retry_at, backoff::CAP);
+        pull_back(&mut self.hold_until, backoff::RETRY_AFTER_CAP);
+        pull_back(&mut self.reserved_until, window);
+        for at in &mut self.log {
+            pull_back(at, window);
         }
         clamped
     }
@@ -274,15 +278,16 @@ impl Held {
         Ok(store.get(KEY)?.map(Self::read))
     }
 
-    /// Pulls back times that lie too far ahead, for all instances.
+    /// Pulls back times that lie too far ahead, for all instances: those of sends to `window`.
     pub fn clamp(
         &mut self,
         store: &mut dyn Store,
         random: &mut dyn Random,
         now: Now,
+        window: Duration,
     ) -> Result<(), StoreError> {
         // Whoever wrote meanwhile has a clock of its own to clamp by.
-        if self.control.clamp(now)
+        if self.control.clamp(now, window)
             && !self.swap(store, random)?
             && let Some(raw) = store.get(KEY)?
         {
@@ -292,7 +297,7 @@ impl Held {
     }
 
     /// A damaged record counts as an empty one: the next swap replaces it.
-    fn read(raw: Vec<u8>) -> Self {
+    pub fn read(raw: Vec<u8>) -> Self {
         Self {
             control: Control::decode(&raw).unwrap_or_default(),
             raw,
@@ -326,7 +331,7 @@ impl Held {
             return Ok(false);
         }
         holder.clone_into(&mut self.control.holder);
-        self.control.epoch += 1;
+        self.control.epoch = random.number();
         self.control.knocked = false;
         self.extend_lease(now);
         self.swap(store, random)
@@ -421,8 +426,8 @@ mod tests {
             retry_at: year,
             ..Control::default()
         };
-        assert!(control.clamp(at(0)));
-        assert!(!control.clamp(at(0)));
+        assert!(control.clamp(at(0), LEASE));
+        assert!(!control.clamp(at(0), LEASE));
         assert_eq!(control.lease_left(at(0)), LEASE);
         assert_eq!(control.held_for(at(0)), backoff::CAP);
         assert_eq!(
@@ -430,7 +435,7 @@ mod tests {
             Duration::ZERO
         );
         control.hold_until = year;
-        assert!(control.clamp(at(0)));
+        assert!(control.clamp(at(0), LEASE));
         assert_eq!(control.held_for(at(0)), backoff::RETRY_AFTER_CAP);
     }
 }

@@ -145,6 +145,13 @@ impl Throttle {
         }
     }
 
+    /// The last send went out at `now`: the store may have taken its time before it.
+    pub fn sent(&mut self, now: Moment) {
+        if let Some((_, at)) = self.open.back_mut() {
+            *at = now;
+        }
+    }
+
     /// The send `token` was answered, or failed.
     pub fn answered(&mut self, token: u64, now: Moment) {
         self.prune(now);

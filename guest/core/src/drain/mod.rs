@@ -25,9 +25,9 @@ mod tests;
 pub use verdict::Answer;
 
 use crate::backoff;
-use crate::control::{Held, LEASE, Mode, RENEWAL, nanos};
+use crate::control::{Held, LEASE, Mode, RENEWAL, left, nanos};
 use crate::event::put_hex;
-use crate::outbox::{EventKey, Place, Record, bytes, names, sort_out};
+use crate::outbox::{EventKey, Place, Record, Stage, bytes, names, sort_out};
 use crate::prelude::*;
 use crate::settings::Settings;
 use crate::sort::sort;
@@ -51,6 +51,7 @@ const RELIST: Duration = Duration::from_millis(100);
 const RESERVATION: Duration = Duration::from_millis(200);
 /// A key stamped later than its listing began, by no more than this, was
 /// written meanwhile, so that an earlier one may be missing from the listing.
+/// Nothing is earlier than a start.
 /// One stamped later still was written before the clock was set back.
 const LISTING_SKEW_NS: u64 = 10_000_000_000;
 /// When to come back after losing a race for the lease.
@@ -165,6 +166,8 @@ pub struct Drainer {
     holder: String,
     token: u64,
     throttle: Throttle,
+    /// Whether the last poll gave out a request: it went out since, at the latest just now.
+    sending: bool,
     carry: Carry,
     /// Delivered, but the store failed to delete them: never to be sent again.
     undeleted: Vec<EventKey>,
@@ -200,6 +203,7 @@ impl Drainer {
         Self {
             holder: [name, "#", &ascii(id.to_vec())].concat(),
             token: 0,
+            sending: false,
             throttle: Throttle::new(settings.rate_limit, nanos(settings.rate_period)),
             settings,
             carry: Carry {
@@ -246,7 +250,7 @@ impl Drainer {
         let Some(mut held) = Held::load(store, random)? else {
             return Ok(Some(race));
         };
-        held.clamp(store, random, now)?;
+        held.clamp(store, random, now, self.settings.rate_period)?;
         if held.control.holder == self.holder {
             held.control.holder.clear(); // left over from a delivery that the store broke off
         }
@@ -327,6 +331,9 @@ impl Drainer {
         now: Now,
     ) -> Result<Step, StoreError> {
         let at = moment(now);
+        if core::mem::take(&mut self.sending) {
+            self.throttle.sent(at);
+        }
         loop {
             // First of all: without the lease, answers are taken in another way.
             let due = self
@@ -441,7 +448,8 @@ impl Drainer {
             self.throttle
                 .reserve(free.min(want), at + nanos(RESERVATION));
             self.write_control(store, random, now)?;
-            return Ok(Advance::Again);
+            // With the time read anew: should the store have been slow, the permits lapsed.
+            return Ok(Advance::Until(Some(at)));
         }
 
         if self.carry.queue.window_is_empty() {
@@ -461,9 +469,10 @@ impl Drainer {
     fn launch(&mut self, key: EventKey, record: Box<Record>, now: Now) -> Outgoing {
         let at = moment(now);
         self.token += 1;
+        self.sending = true;
         self.throttle.send(self.token, at);
         let mut deadline = at + nanos(self.settings.request_timeout);
-        let outgoing = Outgoing {
+        let mut outgoing = Outgoing {
             token: self.token,
             body: record.body.clone(),
             idempotency_key: record.idempotency_key.clone(),
@@ -486,10 +495,8 @@ impl Drainer {
                 },
             ));
         }
-        Outgoing {
-            deadline_mono_ns: deadline.max(0) as u64,
-            ..outgoing
-        }
+        outgoing.deadline_mono_ns = deadline.max(0) as u64;
+        outgoing
     }
 
     /// Reads the records of the events that are next.
@@ -508,9 +515,11 @@ impl Drainer {
             match Record::decode(&value) {
                 Ok(record) => {
                     let longest = backoff::CAP.max(backoff::RETRY_AFTER_CAP);
-                    let not_before = from_wall(record.not_before_ns, now, longest);
-                    if not_before > moment(now) {
-                        self.carry.queue.sleep(key, not_before);
+                    // Further ahead it was written before the clock was set back: clamped anew
+                    // at each reading, it would never pass.
+                    let wait = left(record.not_before_ns, now, Duration::MAX);
+                    if !wait.is_zero() && wait <= longest {
+                        self.carry.queue.sleep(key, moment(now) + nanos(wait));
                     } else {
                         self.carry.queue.read(key, Box::new(record));
                     }
@@ -537,14 +546,20 @@ impl Drainer {
         let mut graves: Vec<_> = dead.iter().map(|k| k.interaction).collect();
         sort(&mut graves, |a, b| a < b);
         let mut followers = Vec::new();
-        let mut late = None;
+        // Oldest first, so that nothing overtakes what is passed over.
+        sort(&mut waiting, |a, b| a < b);
+        let (mut late, mut passed_over) = (None, Vec::new());
         waiting.retain(|k| {
             if gone.contains(k) || self.undeleted.contains(k) {
                 return false;
             }
             let ahead = k.ns.saturating_sub(now.wall_ns);
-            if ahead > 0 && ahead <= LISTING_SKEW_NS {
-                late = Some(late.map_or(k.ns, |l: u64| l.min(k.ns)));
+            if ahead > 0
+                && k.stage != Stage::Start
+                && (ahead <= LISTING_SKEW_NS || passed_over.contains(&k.interaction))
+            {
+                late.get_or_insert(k.ns);
+                passed_over.push(k.interaction);
                 return false;
             }
             control.waiting += 1;
@@ -617,7 +632,8 @@ impl Drainer {
         match halt {
             Some(Halt::Store(e)) => {
                 self.session = None;
-                self.carry.epoch = 0;
+                // What lies in the store is unknown; what was sent is not.
+                self.carry.listed_at = at - nanos(LISTING_LIFE);
                 return Err(e);
             }
             Some(Halt::Lost) => {

@@ -37,7 +37,8 @@ impl Drainer {
                 let at = flights.iter().position(|(t, _)| *t == token)?;
                 Some(flights.swap_remove(at).1)
             });
-            let Some(flight) = flight else { continue };
+            let Some(mut flight) = flight else { continue };
+            let charged = self.count_try(&mut flight.record);
             match verdict::judge(&answer) {
                 Verdict::Delivered => {
                     self.delivered(&flight);
@@ -46,7 +47,7 @@ impl Drainer {
                 _ if matches!(answer, Answer::TimedOut) && !flight.in_full => {
                     kept.push(self.abandoned(flight, now));
                 }
-                Verdict::Transient => match self.transient(flight, &answer, random, now) {
+                Verdict::Transient => match self.transient(flight, charged, &answer, random, now) {
                     Failed::Kept(key, record) => kept.push((key, record)),
                     Failed::Dead(key, record) => buried.push((key, record)),
                 },
@@ -95,6 +96,20 @@ impl Drainer {
         Ok(())
     }
 
+    /// Counts a try, however it ended; says whether a failure of it is charged:
+    /// only if others got through since the try before, whatever came of that.
+    /// What an outage does to all of them is no fault of this one.
+    fn count_try(&mut self, record: &mut Record) -> bool {
+        let others = match &self.session {
+            Some(session) => session.held.control.delivered_total,
+            None => 0,
+        };
+        let charged = record.tries > 0 && others > record.delivered_mark;
+        record.delivered_mark = others;
+        record.tries += 1;
+        charged
+    }
+
     fn delivered(&mut self, flight: &Flight) {
         self.carry.queue.remove(flight.key);
         let Some(session) = &mut self.session else {
@@ -119,7 +134,6 @@ impl Drainer {
         let Flight {
             key, mut record, ..
         } = flight;
-        record.tries += 1;
         record.last_failure = "no answer before the end of the delivery".into();
         self.carry.queue.sleep(key, moment(now));
         (key, record)
@@ -128,6 +142,7 @@ impl Drainer {
     fn transient(
         &mut self,
         flight: Flight,
+        charged: bool,
         answer: &Answer,
         random: &mut dyn Random,
         now: Now,
@@ -142,15 +157,9 @@ impl Drainer {
         session.done.failed += 1;
         let control = &mut session.held.control;
 
-        // Charged only if others got through since it was last tried: what an
-        // outage does to all of them is no fault of this one.
-        let others = control.delivered_total;
-        if record.tries > 0 && others > record.delivered_mark {
-            record.charged += 1;
-        }
-        record.delivered_mark = others;
-        let backoff = backoff::full_jitter(random, base, record.tries);
-        record.tries += 1;
+        record.charged += u32::from(charged);
+        let failures = record.tries - 1;
+        let backoff = backoff::full_jitter(random, base, failures);
         record.last_failure = verdict::describe(answer);
         if record.first_failure_ns == 0 {
             record.first_failure_ns = now.wall_ns;
@@ -178,7 +187,7 @@ impl Drainer {
             let failures = control
                 .failures
                 .saturating_sub(BREAKER_FAILURES)
-                .max(record.tries - 1);
+                .max(failures);
             let wait = backoff::full_jitter(random, base, failures);
             control.mode = Mode::Open;
             control.retry_at = now.wall_ns + wait.as_nanos() as u64;
@@ -235,7 +244,6 @@ impl Drainer {
         let Flight {
             key, mut record, ..
         } = flight;
-        record.tries += 1;
         record.last_failure = verdict::describe(answer);
         self.carry.queue.sleep(key, moment(now));
         if let Some(session) = &mut self.session {
@@ -278,7 +286,6 @@ impl Drainer {
         let Flight {
             key, mut record, ..
         } = flight;
-        record.tries += 1;
         record.last_failure = verdict::describe(answer);
         if let Some(session) = &mut self.session {
             session.done.failed += 1;
@@ -321,6 +328,7 @@ impl Drainer {
             let mut graves = Vec::with_capacity(batch.len());
             let mut bytes = 0;
             for (key, value) in batch.iter().zip(values) {
+                let before = graves.len();
                 let record = match (&cause, value) {
                     (Some((k, record)), Some(_)) if k == key => Some((**record).clone()),
                     (_, Some(value)) => match Record::decode(&value) {
@@ -340,10 +348,7 @@ impl Drainer {
                     record.moves += 1;
                     graves.push((key.name(Place::Dead), record.encode()));
                 }
-                if graves
-                    .last()
-                    .is_some_and(|(name, _)| *name == key.name(Place::Dead))
-                {
+                if graves.len() > before {
                     bytes += u64::from(key.size);
                 }
             }

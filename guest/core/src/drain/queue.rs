@@ -80,13 +80,12 @@ impl Queue {
         }
         for (lane, until) in asleep.into_iter().enumerate() {
             let Lane { next, end } = self.lanes[lane];
-            let interaction = self.keys[next].interaction;
-            if let Some(sent) = taken.iter().find(|k| k.interaction == interaction) {
-                // What is being sent is first, even if an earlier one turned up meanwhile.
-                if let Some(at) = self.keys[next..end].iter().position(|k| k == sent) {
-                    self.keys[next..=next + at].rotate_right(1);
-                    continue;
-                }
+            // What is being sent is first, even if an earlier one turned up meanwhile. (Of what
+            // another deleted, because the lease ran out, nothing is left to keep.)
+            let mut events = self.keys[next..end].iter();
+            if let Some(at) = events.position(|k| taken.contains(k)) {
+                self.keys[next..=next + at].rotate_right(1);
+                continue;
             }
             match until {
                 0 => self.make_ready(lane),

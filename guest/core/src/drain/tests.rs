@@ -153,7 +153,7 @@ impl<'a> World<'a> {
     }
 
     fn status(&mut self) -> admin::Status {
-        admin::status(&mut self.store, &mut self.dice, at_ms(self.ms)).unwrap()
+        admin::status(&mut self.store, at_ms(self.ms)).unwrap()
     }
 
     fn sent(&self, id: &str) -> Vec<&str> {
@@ -715,7 +715,7 @@ fn a_move_that_a_crash_cut_in_half_is_ended_by_the_record_with_more_moves() {
 
 #[test]
 fn a_store_that_cannot_delete_never_makes_the_same_drainer_send_twice() {
-    let mut w = World::new(settings(), |_| status(200));
+    let mut w = World::new(unthrottled(), |_| status(200));
     w.report(Action::Start, "a");
     w.store.fail_next("delete_many");
     let now = at_ms(0);
@@ -762,6 +762,45 @@ fn a_stepped_clock_does_not_stop_delivery() {
         w.run(2 * hour);
         assert_eq!(w.status().waiting, 0, "from {from} to {to}");
     }
+}
+
+#[test]
+fn what_was_tried_before_the_clock_was_set_back_is_tried_again_soon() {
+    let day = 24 * 3_600_000;
+    let mut up = false;
+    let mut w = World::new(settings(), |_| {
+        status(if core::mem::replace(&mut up, true) {
+            200
+        } else {
+            500
+        })
+    });
+    w.ms = day;
+    w.report(Action::Start, "a");
+    w.deliver(Duration::from_millis(300));
+    w.restart();
+    w.ms = 0;
+    w.run(60_000);
+    assert_eq!(w.status().waiting, 0);
+}
+
+#[test]
+fn the_sends_of_a_clock_that_was_set_back_hold_a_successor_up_no_longer_than_a_window() {
+    let day = 24 * 3_600_000;
+    let mut w = World::new(settings(), |_| status(200));
+    w.ms = day;
+    for i in 0..30 {
+        w.report(Action::Start, &format!("i{i}"));
+    }
+    w.deliver(Duration::from_millis(300));
+    w.restart();
+    w.ms = 0;
+    // The budget is so short that it waits for nothing.
+    for _ in 0..10 {
+        w.deliver(Duration::from_millis(300));
+        w.ms += 2_000;
+    }
+    assert_eq!(w.status().waiting, 0);
 }
 
 #[test]
