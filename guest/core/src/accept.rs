@@ -209,8 +209,12 @@ impl Acceptor {
             return Ok(());
         }
         if self.settings.when_full == WhenFull::DropOldest {
-            let want = (max_events / 20 + 1, (max_bytes / 20).max(size));
-            let dropped = admin::drop_oldest(store, random, now, want)?;
+            // A twentieth below what a start may fill, so that not every report drops.
+            let keep = (
+                max_events - max_events / 10,
+                (max_bytes - max_bytes / 10).saturating_sub(size),
+            );
+            let dropped = admin::drop_oldest(store, random, now, keep)?;
             self.totals.read_at = None;
             self.refresh_totals(store, random, now)?;
             // While another delivers nothing can be dropped; a twentieth more
@@ -268,6 +272,7 @@ impl Acceptor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outbox::{bytes, sort_out};
     use crate::testing::{Dice, Memory, at_ms, report, settings};
 
     fn accept(
@@ -405,5 +410,24 @@ mod tests {
             &mut store,
             &[report(Action::Complete, "i2", "{}")]
         )));
+    }
+
+    #[test]
+    fn an_outbox_full_of_bytes_drops_no_more_than_makes_room() {
+        let settings = Settings {
+            max_bytes: 20_000,
+            when_full: WhenFull::DropOldest,
+            ..settings()
+        };
+        let (mut store, mut acceptor) = (Memory::default(), Acceptor::new(settings.into()));
+        let data = format!(r#"{{"x":"{}"}}"#, "x".repeat(800));
+        for i in 0..100 {
+            let id = format!("i{i:02}");
+            let start = report(Action::Start, &id, &data);
+            assert_eq!(accept(&mut acceptor, &mut store, &[start]), [Ok(())]);
+            let used: u64 = bytes(&sort_out(&store.list_keys().unwrap())[0]);
+            assert!(used <= 19_000, "{used} after {i}");
+            assert!(i < 20 || used > 16_000, "{used} after {i}");
+        }
     }
 }
