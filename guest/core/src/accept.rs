@@ -210,9 +210,10 @@ impl Acceptor {
         }
         if self.settings.when_full == WhenFull::DropOldest {
             // A twentieth below what a start may fill, so that not every report drops.
+            // An event that alone is more than that wraps, and nothing is dropped for it in vain.
             let keep = (
                 max_events - max_events / 10,
-                (max_bytes - max_bytes / 10).saturating_sub(size),
+                (max_bytes - max_bytes / 10).wrapping_sub(size),
             );
             let dropped = admin::drop_oldest(store, random, now, keep)?;
             self.totals.read_at = None;
@@ -236,7 +237,7 @@ impl Acceptor {
                 &decimal(max_events),
                 " and max_bytes = ",
                 &decimal(max_bytes),
-                " (the last 5 % is kept for the ends of interactions)",
+                " (the last 5 % is kept for ends)",
             ]
             .concat(),
         ))

@@ -414,12 +414,9 @@ fn drop_events(
         .collect();
     sort(&mut oldest, |a, b| a < b);
     let mut doomed = Vec::new();
-    let mut left = (
-        control.waiting + control.dead,
-        control.waiting_bytes + control.dead_bytes,
-    );
+    let mut left = (all.len(), control.waiting_bytes + control.dead_bytes);
     for (_, interaction) in oldest {
-        if left.0 < keep.0 && left.1 <= keep.1 {
+        if (left.0 as u64) < keep.0 && left.1 <= keep.1 {
             break;
         }
         let from = all.partition_point(|(_, key)| key.interaction < interaction);
