@@ -414,21 +414,29 @@ mod tests {
     }
 
     #[test]
-    fn an_outbox_full_of_bytes_drops_no_more_than_makes_room() {
-        let settings = Settings {
-            max_bytes: 20_000,
-            when_full: WhenFull::DropOldest,
-            ..settings()
-        };
-        let (mut store, mut acceptor) = (Memory::default(), Acceptor::new(settings.into()));
-        let data = format!(r#"{{"x":"{}"}}"#, "x".repeat(800));
-        for i in 0..100 {
-            let id = format!("i{i:02}");
-            let start = report(Action::Start, &id, &data);
-            assert_eq!(accept(&mut acceptor, &mut store, &[start]), [Ok(())]);
-            let used: u64 = bytes(&sort_out(&store.list_keys().unwrap())[0]);
-            assert!(used <= 19_000, "{used} after {i}");
-            assert!(i < 20 || used > 16_000, "{used} after {i}");
+    fn a_full_outbox_drops_no_more_than_makes_room_by_count_and_by_bytes() {
+        for (max_events, max_bytes) in [(20, 1_000_000), (100_000, 20_000)] {
+            let settings = Settings {
+                max_events,
+                max_bytes,
+                when_full: WhenFull::DropOldest,
+                ..settings()
+            };
+            let (mut store, mut acceptor) = (Memory::default(), Acceptor::new(settings.into()));
+            let (mut dice, data) = (Dice::new(1), format!(r#"{{"x":"{}"}}"#, "x".repeat(800)));
+            for i in 0..100 {
+                let id = format!("i{i:02}");
+                let start = [report(Action::Start, &id, &data)];
+                let results = acceptor.accept(&mut store, &mut dice, at_ms(1_000 + i), &start);
+                assert_eq!(results, [Ok(())]);
+                let waiting = &sort_out(&store.list_keys().unwrap())[0];
+                let (events, bytes) = (waiting.len() as u64, bytes(waiting));
+                assert!(
+                    events <= max_events && bytes <= max_bytes,
+                    "{events}, {bytes}"
+                );
+                assert!(i < 20 || events >= 16, "{events} are left after {i}");
+            }
         }
     }
 }
