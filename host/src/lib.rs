@@ -10,12 +10,13 @@
 pub mod config;
 pub mod coordinator;
 pub mod engine;
+mod metrics;
 pub mod reporter;
 pub mod store;
 
 pub use config::Config;
 pub use engine::{Action, Outcome};
 pub use reporter::{
-    BuildError, Interaction, Payload, PerformanceMetrics, PerformanceMonitor, Report, ReportError,
-    Reporter, ReporterBuilder, Shutdown,
+    BuildError, Interaction, MetricsError, Payload, PerformanceMetrics, PerformanceMonitor, Report,
+    ReportError, Reporter, ReporterBuilder, Shutdown,
 };

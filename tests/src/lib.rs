@@ -2,10 +2,12 @@
 //! coordinator, a server that answers as it is told, a reporter in a process
 //! of its own, and Python, the old client's language.
 
+mod exposition;
 mod process;
 mod python;
 mod scripted;
 
+pub use exposition::{Exposition, get, scrape};
 pub use process::Process;
 pub use python::python;
 pub use scripted::{Scripted, answer};

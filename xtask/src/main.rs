@@ -39,6 +39,10 @@ fn test() -> Result<(), String> {
         "python3",
         "install Python 3.9 or later (Debian: apt-get install python3)",
     )?;
+    if cfg!(target_os = "linux") {
+        // It counts what a process flushes to the disk.
+        require("strace", "install it (Debian: apt-get install strace)")?;
+    }
     // Examples are run by tests, which do not build them.
     cargo(&["build", "--release", "--workspace", "--examples", "--bins"])?;
     if runs("cargo-nextest", &["nextest", "--version"]) {

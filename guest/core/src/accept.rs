@@ -217,8 +217,13 @@ impl Acceptor {
             return Ok(());
         }
         if self.settings.when_full == WhenFull::DropOldest {
-            let want = (max_events / 20 + 1, (max_bytes / 20).max(size));
-            let dropped = admin::drop_oldest(store, random, now, want)?;
+            // A twentieth below what a start may fill, so that not every report drops.
+            // An event that alone is more than that wraps, and nothing is dropped for it in vain.
+            let keep = (
+                max_events - max_events / 10,
+                (max_bytes - max_bytes / 10).wrapping_sub(size),
+            );
+            let dropped = admin::drop_oldest(store, random, now, keep)?;
             self.totals.read_at = None;
             self.refresh_totals(store, random, now)?;
             // While another delivers nothing can be dropped; a twentieth more
@@ -240,7 +245,7 @@ impl Acceptor {
                 &decimal(max_events),
                 " and max_bytes = ",
                 &decimal(max_bytes),
-                " (the last 5 % is kept for the ends of interactions)",
+                " (the last 5 % is kept for ends)",
             ]
             .concat(),
         ))
@@ -276,6 +281,7 @@ impl Acceptor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outbox::{bytes, sort_out};
     use crate::testing::{Dice, Memory, at_ms, report, settings};
 
     fn accept(
@@ -413,5 +419,32 @@ mod tests {
             &mut store,
             &[report(Action::Complete, "i2", "{}")]
         )));
+    }
+
+    #[test]
+    fn a_full_outbox_drops_no_more_than_makes_room_by_count_and_by_bytes() {
+        for (max_events, max_bytes) in [(20, 1_000_000), (100_000, 20_000)] {
+            let settings = Settings {
+                max_events,
+                max_bytes,
+                when_full: WhenFull::DropOldest,
+                ..settings()
+            };
+            let (mut store, mut acceptor) = (Memory::default(), Acceptor::new(settings.into()));
+            let (mut dice, data) = (Dice::new(1), format!(r#"{{"x":"{}"}}"#, "x".repeat(800)));
+            for i in 0..100 {
+                let id = format!("i{i:02}");
+                let start = [report(Action::Start, &id, &data)];
+                let results = acceptor.accept(&mut store, &mut dice, at_ms(1_000 + i), &start);
+                assert_eq!(results, [Ok(())]);
+                let waiting = &sort_out(&store.list_keys().unwrap())[0];
+                let (events, bytes) = (waiting.len() as u64, bytes(waiting));
+                assert!(
+                    events <= max_events && bytes <= max_bytes,
+                    "{events}, {bytes}"
+                );
+                assert!(i < 20 || events >= 16, "{events} are left after {i}");
+            }
+        }
     }
 }

@@ -364,13 +364,13 @@ fn purge_events(
     Ok(doomed.len() as u32)
 }
 
-/// Drops the oldest interactions to make room for `want` events and bytes;
-/// false when another instance delivers, so that nothing could be dropped.
+/// Drops the oldest interactions until fewer events and no more bytes than
+/// `keep` are left; false when another instance delivers, so that nothing could be dropped.
 pub fn drop_oldest(
     store: &mut dyn Store,
     random: &mut dyn Random,
     now: Now,
-    want: (u64, u64),
+    keep: (u64, u64),
 ) -> Result<bool, StoreError> {
     let mut held = match take_lease(store, random, now) {
         Ok(held) => held,
@@ -378,7 +378,7 @@ pub fn drop_oldest(
         Err(AdminError::Store(e)) => return Err(e),
     };
     held.control.listed_ns = now.wall_ns;
-    let dropped = drop_events(store, &mut held.control, want);
+    let dropped = drop_events(store, &mut held.control, keep);
     let_lease_go(held, store, random)?;
     dropped?;
     Ok(true)
@@ -387,7 +387,7 @@ pub fn drop_oldest(
 fn drop_events(
     store: &mut dyn Store,
     control: &mut Control,
-    want: (u64, u64),
+    keep: (u64, u64),
 ) -> Result<(), StoreError> {
     let [waiting, dead] = events(store)?;
     (control.waiting, control.waiting_bytes) = (waiting.len() as u64, bytes(&waiting));
@@ -404,9 +404,10 @@ fn drop_events(
         })
         .collect();
     sort(&mut oldest, |a, b| a < b);
-    let (mut doomed, mut freed) = (Vec::new(), 0);
+    let mut doomed = Vec::new();
+    let mut left = (all.len(), control.waiting_bytes + control.dead_bytes);
     for (_, interaction) in oldest {
-        if doomed.len() as u64 >= want.0 && freed >= want.1 {
+        if (left.0 as u64) < keep.0 && left.1 <= keep.1 {
             break;
         }
         let from = all.partition_point(|(_, key)| key.interaction < interaction);
@@ -414,7 +415,8 @@ fn drop_events(
             .iter()
             .take_while(|(_, key)| key.interaction == interaction);
         for event in events {
-            freed += u64::from(event.1.size);
+            left.0 -= 1;
+            left.1 -= u64::from(event.1.size);
             doomed.push(*event);
         }
     }

@@ -1,6 +1,6 @@
 //! `deliver`: drains the outbox now.
 
-use super::{Error, SHUTDOWN, Ui, duration, enabled_reporter, outbox, output};
+use super::{Error, SHUTDOWN, Ui, duration, measured_reporter, outbox, output};
 use indicatif::ProgressBar;
 use mcp_reporter::engine::{BreakerState, OutboxStatus};
 use mcp_reporter::{Config, ReportError, Reporter};
@@ -35,7 +35,7 @@ pub async fn run(args: Args, config: Config, ui: Ui) -> Result<ExitCode, Error> 
         .settings()
         .map(|s| s.request_timeout)
         .unwrap_or_default();
-    let reporter = enabled_reporter(config).await?;
+    let reporter = measured_reporter(config).await?;
     let drain = Drain {
         reporter: &reporter,
         turn: request_timeout + SENDING,

@@ -3,7 +3,7 @@
 use mcp_reporter::config::ConfigError;
 use mcp_reporter::coordinator::CoordinatorError;
 use mcp_reporter::store::StoreError;
-use mcp_reporter::{BuildError, ReportError};
+use mcp_reporter::{BuildError, MetricsError, ReportError};
 use std::process::ExitCode;
 use thiserror::Error;
 
@@ -25,6 +25,9 @@ pub enum Error {
     /// The reporter did not do it.
     #[error(transparent)]
     Report(#[from] ReportError),
+    /// The metrics cannot be served.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -48,7 +51,11 @@ impl Error {
                     | ReportError::NotConfigured(_)
                     | ReportError::Disabled
             ),
-            Self::Failed(_) | Self::Store(_) | Self::Coordinator(_) | Self::Stdout(_) => false,
+            Self::Failed(_)
+            | Self::Metrics(_)
+            | Self::Store(_)
+            | Self::Coordinator(_)
+            | Self::Stdout(_) => false,
         };
         ExitCode::from(if by_user { 2 } else { 1 })
     }

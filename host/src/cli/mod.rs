@@ -90,14 +90,33 @@ async fn reporter(config: Config) -> Result<Reporter, Error> {
     Ok(Reporter::builder()
         .config(config)
         .without_timer()
+        .without_metrics()
         .build()
         .await?)
 }
 
+/// The same for a command that goes on for a while: it serves the metrics.
+async fn measured_reporter(config: Config) -> Result<Reporter, Error> {
+    require_enabled(&config)?;
+    let reporter = Reporter::builder()
+        .config(config)
+        .without_timer()
+        .build()
+        .await?;
+    // Whoever asked for them on a command line is there to hear that there are none.
+    reporter.metrics_address()?;
+    Ok(reporter)
+}
+
 /// A reporter for a command that makes no sense while reporting is off.
 async fn enabled_reporter(config: Config) -> Result<Reporter, Error> {
+    require_enabled(&config)?;
+    reporter(config).await
+}
+
+fn require_enabled(config: &Config) -> Result<(), Error> {
     if config.enabled() {
-        return reporter(config).await;
+        return Ok(());
     }
     let place = match config.file() {
         Some(path) => path.display().to_string(),

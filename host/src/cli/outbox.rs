@@ -2,12 +2,15 @@
 //! changes them by hand.
 
 use super::{Error, SHUTDOWN, Ui, duration, enabled_reporter, output};
-use clap::Subcommand;
+use clap::{Subcommand, ValueHint};
+use mcp_reporter::config::StoreKind;
 use mcp_reporter::engine::{Action, BreakerState, Entry, EntryPage, OutboxStatus, PurgeFilter};
+use mcp_reporter::store::backup;
 use mcp_reporter::{Config, ReportError, Reporter};
 use mcp_reporter_core::settings::printable;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 use time::OffsetDateTime;
@@ -48,6 +51,18 @@ enum What {
     Redrive(Redrive),
     /// Deletes events for good; whole interactions only
     Purge(Purge),
+    /// Copies the outbox into a file, also while it is in use
+    Backup(Backup),
+}
+
+#[derive(Debug, clap::Args)]
+struct Backup {
+    /// The new file; it is made for its owner alone, and checked
+    #[arg(value_hint = ValueHint::FilePath)]
+    file: PathBuf,
+    /// Replace FILE if it exists
+    #[arg(long)]
+    force: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -80,6 +95,10 @@ struct Purge {
 
 /// Does it.
 pub async fn run(args: Args, config: Config, ui: Ui) -> Result<ExitCode, Error> {
+    // Needs no reporter: it works while reporting is off, and beside one that does not start.
+    if let What::Backup(backup) = args.action {
+        return back_up(backup, args.json, &config, ui).await;
+    }
     let reporter = enabled_reporter(config).await?;
     let result = act(&reporter, args, ui).await;
     reporter.shutdown(SHUTDOWN).await;
@@ -128,6 +147,7 @@ async fn act(reporter: &Reporter, args: Args, ui: Ui) -> Result<(), Error> {
                 .map_err(|why| Error::Failed(format!("the event {key} is not JSON: {why}")))?;
             ui.json(&json!({ "key": key, "body": body }))
         }
+        What::Backup(_) => Ok(()), // done before a reporter was made
         What::Redrive(which) => {
             let moved = reporter.redrive(which.interaction).await?;
             if json {
@@ -153,6 +173,38 @@ async fn act(reporter: &Reporter, args: Args, ui: Ui) -> Result<(), Error> {
             ))
         }
     }
+}
+
+async fn back_up(args: Backup, json: bool, config: &Config, ui: Ui) -> Result<ExitCode, Error> {
+    if config.store() != StoreKind::Sqlite {
+        return Err(Error::Usage(
+            "store = \"memory\": only an outbox in an SQLite file can be backed up".to_owned(),
+        ));
+    }
+    let from = config.local_cache_path().to_owned();
+    let to = args.file.clone();
+    let work = tokio::task::spawn_blocking(move || backup(&from, &to, args.force));
+    let done = work
+        .await
+        .map_err(|error| Error::Failed(format!("the backup broke off: {error}")))??;
+    let file = args.file.display().to_string();
+    if json {
+        ui.json(&json!({
+            "file": file,
+            "waiting": done.waiting,
+            "dead_letters": done.dead_letters,
+            "bytes": done.bytes,
+        }))?;
+    } else {
+        ui.line(&format!(
+            "backed up {} and {} to {} ({} bytes, checked)",
+            output::count(done.waiting, "waiting event"),
+            output::count(done.dead_letters, "dead letter"),
+            printable(&file),
+            done.bytes,
+        ))?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn list(

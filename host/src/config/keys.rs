@@ -1,5 +1,7 @@
 //! All keys: those of the component and those that only the host has.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use mcp_reporter_core::settings;
 
 /// A key of the configuration, as documentation lists it.
@@ -53,6 +55,7 @@ pub(super) const LOG_LEVEL: &str = "log_level";
 pub(super) const LOG_FORMAT: &str = "log_format";
 pub(super) const LOG_FILE: &str = "log_file";
 pub(super) const CA_FILE: &str = "ca_file";
+pub(super) const METRICS_LISTEN: &str = "metrics_listen";
 
 static KEY_FILE: KeyInfo = KeyInfo {
     name: API_KEY_FILE,
@@ -62,7 +65,7 @@ static KEY_FILE: KeyInfo = KeyInfo {
     is_text: true,
 };
 
-static HOST_KEYS: [KeyInfo; 7] = [
+static HOST_KEYS: [KeyInfo; 8] = [
     KeyInfo {
         name: STORE,
         default: Some("sqlite"),
@@ -112,6 +115,13 @@ static HOST_KEYS: [KeyInfo; 7] = [
         doc: "PEM file of further root certificates to trust, beside the system's.",
         is_text: true,
     },
+    KeyInfo {
+        name: METRICS_LISTEN,
+        default: None,
+        allowed: "a port, of 127.0.0.1, or an IP address and port such as 127.0.0.1:9464",
+        doc: "Where a running reporter serves Prometheus metrics, at /metrics; if not set, nowhere.",
+        is_text: true,
+    },
 ];
 
 /// Every key, in the order in which documentation lists them.
@@ -142,6 +152,7 @@ pub(super) fn check(key: &KeyInfo, text: &str) -> Result<(), String> {
         DURABILITY => Durability::parse(text).is_some(),
         LOG_LEVEL => LogLevel::parse(text).is_some(),
         LOG_FORMAT => LogFormat::parse(text).is_some(),
+        METRICS_LISTEN => listen_address(text).is_some(),
         API_KEY_FILE | LOCAL_CACHE_PATH | LOG_FILE | CA_FILE => {
             !text.is_empty() && !text.contains('\0')
         }
@@ -184,6 +195,15 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
+}
+
+/// A port alone is one of the loopback address: metrics are for this machine unless one says
+/// otherwise.
+pub(super) fn listen_address(text: &str) -> Option<SocketAddr> {
+    match text.parse::<u16>() {
+        Ok(port) => Some((Ipv4Addr::LOCALHOST, port).into()),
+        Err(_) => text.parse().ok(),
+    }
 }
 
 /// `store`: where events wait.

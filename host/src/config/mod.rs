@@ -22,6 +22,7 @@ pub use keys::{Durability, KeyInfo, LogFormat, LogLevel, StoreKind, keys};
 pub use source::{Source, Sources};
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use mcp_reporter_core::settings::{Settings, printable};
@@ -29,7 +30,7 @@ use mcp_reporter_core::settings::{Settings, printable};
 use gather::{Entry, Gathered};
 use keys::{
     API_KEY, API_KEY_FILE, CA_FILE, DURABILITY, ENABLE, LOCAL_CACHE_PATH, LOG_FILE, LOG_FORMAT,
-    LOG_LEVEL, MCP_ID, STORE,
+    LOG_LEVEL, MCP_ID, METRICS_LISTEN, STORE,
 };
 
 /// A checked configuration. Its `Debug` does not show the API key.
@@ -44,6 +45,7 @@ pub struct Config {
     log_format: LogFormat,
     log_file: Option<PathBuf>,
     ca_file: Option<PathBuf>,
+    metrics_listen: Option<SocketAddr>,
     file: Option<PathBuf>,
     warnings: Vec<String>,
 }
@@ -161,6 +163,12 @@ impl Config {
             ));
         }
         let entries = gathered.entries;
+        let metrics_listen = choice(&entries, METRICS_LISTEN, keys::listen_address);
+        if let Some(address) = metrics_listen.filter(|address| !address.ip().is_loopback()) {
+            warnings.push(format!(
+                "metrics_listen = \"{address}\": everyone who reaches this address can read the metrics, which ask for no key; use 127.0.0.1, or a firewall"
+            ));
+        }
         let path = |key| entries.get(key).map(|entry| resolve(entry, cwd));
         Ok(Config {
             store,
@@ -171,6 +179,7 @@ impl Config {
             log_format: choice(&entries, LOG_FORMAT, LogFormat::parse).unwrap_or(LogFormat::Text),
             log_file: path(LOG_FILE),
             ca_file: path(CA_FILE),
+            metrics_listen,
             settings,
             file,
             warnings,
@@ -233,6 +242,11 @@ impl Config {
     /// `ca_file`.
     pub fn ca_file(&self) -> Option<&Path> {
         self.ca_file.as_deref()
+    }
+
+    /// `metrics_listen`; none to serve no metrics.
+    pub fn metrics_listen(&self) -> Option<SocketAddr> {
+        self.metrics_listen
     }
 
     /// The configuration file that was read, if any.

@@ -3,7 +3,12 @@
 mod body;
 mod failure;
 
-use std::{future::Future, path::Path, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::{Request, Response, Uri, uri::Authority};
 use http_body_util::BodyExt;
@@ -22,6 +27,7 @@ use wasmtime_wasi_http::{
 
 use self::body::Answer;
 use super::EngineError;
+use crate::metrics::{Answered, Metrics};
 
 /// How long a TCP connection may take. The component's own deadline for a request is shorter;
 /// this one ends a connection that nobody waits for any more.
@@ -42,6 +48,7 @@ const HEAD_BYTES: usize = 64 * 1024;
 pub struct Egress {
     client: Client<HttpsConnector<HttpConnector>, WasiBody>,
     allowed: Arc<Destination>,
+    metrics: Option<Arc<Metrics>>,
 }
 
 /// Where requests may go.
@@ -86,7 +93,16 @@ impl Egress {
         Ok(Self {
             client,
             allowed: Arc::new(allowed),
+            metrics: None,
         })
+    }
+
+    /// Has the time of each request counted.
+    pub(crate) fn measured(self, metrics: Arc<Metrics>) -> Self {
+        Self {
+            metrics: Some(metrics),
+            ..self
+        }
     }
 
     pub(super) fn hooks(&self) -> Hooks {
@@ -97,10 +113,50 @@ impl Egress {
         if !self.allowed.is(request.uri()) {
             return Err(Error::HttpRequestDenied);
         }
-        match self.client.request(request).await {
+        let watch = self.metrics.clone().map(Watch::start);
+        let answer = self.client.request(request).await;
+        if let Some(watch) = watch {
+            watch.stop(match &answer {
+                Ok(response) => Answered::Status(response.status().as_u16()),
+                Err(_) => Answered::Failed,
+            });
+        }
+        match answer {
             Ok(response) => Ok(response.map(|body| Answer::new(body).boxed_unsync())),
             Err(error) => Err(failure::of_request(&error)),
         }
+    }
+}
+
+/// The time of one request, counted also when it is cancelled: so a timeout looks from here.
+struct Watch {
+    since: Instant,
+    /// None once counted.
+    metrics: Option<Arc<Metrics>>,
+}
+
+impl Watch {
+    fn start(metrics: Arc<Metrics>) -> Self {
+        Self {
+            since: Instant::now(),
+            metrics: Some(metrics),
+        }
+    }
+
+    fn stop(mut self, answered: Answered) {
+        self.count(answered);
+    }
+
+    fn count(&mut self, answered: Answered) {
+        if let Some(metrics) = self.metrics.take() {
+            metrics.request(answered, self.since.elapsed());
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.count(Answered::GivenUp);
     }
 }
 

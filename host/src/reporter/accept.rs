@@ -2,8 +2,10 @@
 //! instance that accepts.
 
 use super::{Factory, Report, ReportError};
-use crate::engine::{Instance, InteractionReport, Outcome};
+use crate::engine::{Action, Instance, InteractionReport, Outcome};
+use crate::metrics::Metrics;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 
 /// Most reports that go to the component at once. More would make the first
@@ -32,6 +34,7 @@ pub(super) struct Accepting {
     /// None once the reporter was shut down.
     queue: Mutex<Option<mpsc::UnboundedSender<Batch>>>,
     task: Mutex<Option<tokio::task::JoinHandle<()>>>,
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl Accepting {
@@ -45,10 +48,12 @@ impl Accepting {
         // Unbounded, since each caller waits for its answer: there are never
         // more in it than callers and dropped interactions.
         let (sender, receiver) = mpsc::unbounded_channel();
+        let metrics = factory.metrics.clone();
         let task = tokio::spawn(run(factory, instance, receiver, arrived));
         Self {
             queue: Mutex::new(Some(sender)),
             task: Mutex::new(Some(task)),
+            metrics,
         }
     }
 
@@ -59,15 +64,20 @@ impl Accepting {
 
     pub async fn report(&self, reports: Vec<Report>) -> Results {
         let count = reports.len();
+        let since = self.metrics.as_ref().map(|_| Instant::now());
         let (reply, answer) = oneshot::channel();
         let sent = self.send(Batch {
             reports,
             reply: Some(reply),
         });
-        match answer.await {
+        let results = match answer.await {
             Ok(results) if sent => results,
             _ => vec![Err(ReportError::Closed); count],
+        };
+        if let (Some(metrics), Some(since)) = (&self.metrics, since) {
+            metrics.answered_caller(since.elapsed());
         }
+        results
     }
 
     pub fn report_detached(&self, report: Report) {
@@ -110,14 +120,35 @@ async fn run(
                 reports.extend(batch.reports.into_iter().map(lower));
             }
             let count = reports.len();
+            let actions: Vec<_> = match factory.metrics {
+                Some(_) => reports.iter().map(|report| report.action).collect(),
+                None => Vec::new(),
+            };
             let results = match accept(&factory, &mut instance, reports).await {
                 Ok(results) => results,
                 Err(failed) => vec![Err(failed); count],
             };
+            if let Some(metrics) = &factory.metrics {
+                count_in(metrics, &actions, &results);
+            }
             if results.iter().any(Result::is_ok) {
                 arrived();
             }
             answer(results, replies);
+        }
+    }
+}
+
+fn count_in(metrics: &Metrics, actions: &[Action], results: &Results) {
+    for (action, result) in actions.iter().zip(results) {
+        match result {
+            Ok(outcome) => {
+                metrics.accepted(*action);
+                if *outcome == Outcome::Delivered {
+                    metrics.delivered_on_report();
+                }
+            }
+            Err(why) => metrics.refused(why),
         }
     }
 }

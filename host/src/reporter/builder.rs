@@ -2,12 +2,14 @@
 
 use super::accept::Accepting;
 use super::deliver::Delivering;
-use super::{BuildError, Factory, Inner, LegacyImport, Reporter};
+use super::{BuildError, Factory, Inner, LegacyImport, MetricsError, Reporter};
 use crate::config::{self, Config};
 use crate::engine::{self, Egress, Engine, EngineError, EngineOptions};
+use crate::metrics::{Listener, Metrics, Refresh};
 use crate::store::{Durability, MemoryStore, SqliteOptions, SqliteStore, Store, StoreError};
 use etcetera::BaseStrategy;
 use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -22,6 +24,7 @@ pub struct ReporterBuilder {
     component: Option<Cow<'static, [u8]>>,
     cache_dir: Option<PathBuf>,
     without_timer: bool,
+    without_metrics: bool,
 }
 
 impl std::fmt::Debug for ReporterBuilder {
@@ -70,8 +73,16 @@ impl ReporterBuilder {
         self
     }
 
+    /// Serves no metrics, whatever `metrics_listen` says: for a short-lived process beside the
+    /// one that serves them.
+    pub fn without_metrics(mut self) -> Self {
+        self.without_metrics = true;
+        self
+    }
+
     /// Builds the reporter. One that is switched off is built at once, and
-    /// nothing is opened for it.
+    /// nothing is opened for it. One whose metrics cannot be served says so in
+    /// [`metrics_address`](Reporter::metrics_address) and works.
     ///
     /// # Errors
     ///
@@ -109,6 +120,17 @@ impl ReporterBuilder {
                     Some(store) => store,
                     None => open(&config).await?,
                 };
+                let listen = config.metrics_listen().filter(|_| !self.without_metrics);
+                let (served, metrics) = match bind(listen).await {
+                    Ok(served) => {
+                        let (listener, metrics) = served.unzip();
+                        (Ok(listener), metrics)
+                    }
+                    Err(failed) => {
+                        tracing::error!("no metrics are served: {failed}");
+                        (Err(failed), None)
+                    }
+                };
                 let component = self
                     .component
                     .unwrap_or(Cow::Borrowed(mcp_reporter_artifacts::REPORTER));
@@ -119,30 +141,44 @@ impl ReporterBuilder {
                 pairs.push(("lease_holder".to_owned(), lease_holder()));
                 let component = tokio::task::spawn_blocking({
                     let ca_file = config.ca_file().map(ToOwned::to_owned);
+                    let metrics = metrics.clone();
                     move || -> Result<engine::Reporter, BuildError> {
                         let engine = engine(cache_dir)?;
                         let component = engine.load(&component)?;
-                        let egress = Egress::new(&url, ca_file.as_deref())?;
+                        let mut egress = Egress::new(&url, ca_file.as_deref())?;
+                        if let Some(metrics) = metrics {
+                            egress = egress.measured(metrics);
+                        }
                         Ok(engine::Reporter::new(component, pairs, egress))
                     }
                 })
                 .await
                 .map_err(|e| BuildError::Threads(std::io::Error::other(e)))??;
-                let factory = Arc::new(Factory { component, store });
+                let factory = Arc::new(Factory {
+                    component,
+                    store,
+                    metrics,
+                });
                 let instance = factory.instance().await?;
                 let delivering =
                     Delivering::start(factory.clone(), request_timeout, !self.without_timer);
                 let arrival = delivering.arrival();
                 let accepting =
                     Accepting::start(factory.clone(), instance, move || arrival.notify_one());
-                Ok::<_, BuildError>((accepting, delivering, factory, legacy))
+                let address = served.map(|listener| {
+                    let listener = listener?;
+                    let address = listener.address();
+                    serve(listener, &factory);
+                    Some(address)
+                });
+                Ok::<_, BuildError>((accepting, delivering, factory, legacy, address))
             })
             .await;
         let built = match inner {
             Ok(built) => built,
             Err(panicked) => Err(BuildError::Threads(std::io::Error::other(panicked))),
         };
-        let (accepting, delivering, factory, legacy) = match built {
+        let (accepting, delivering, factory, legacy, metrics) = match built {
             Ok(parts) => parts,
             Err(failed) => {
                 runtime.shutdown_background();
@@ -155,6 +191,7 @@ impl ReporterBuilder {
                 delivering,
                 factory,
                 runtime: Mutex::new(Some(runtime)),
+                metrics,
             })),
         };
         if let Some(path) = legacy {
@@ -162,6 +199,45 @@ impl ReporterBuilder {
         }
         Ok(reporter)
     }
+}
+
+/// The socket for the metrics, and the metrics; none when they are not wanted.
+async fn bind(
+    listen: Option<SocketAddr>,
+) -> Result<Option<(Listener, Arc<Metrics>)>, MetricsError> {
+    let Some(address) = listen else {
+        return Ok(None);
+    };
+    let failed = |why: &dyn std::fmt::Display| MetricsError {
+        address,
+        why: why.to_string(),
+    };
+    let metrics = Metrics::new().map_err(|e| failed(&e))?;
+    let listener = Listener::bind(address).await.map_err(|e| failed(&e))?;
+    Ok(Some((listener, Arc::new(metrics))))
+}
+
+/// Serves the metrics until the runtime ends.
+fn serve(listener: Listener, factory: &Arc<Factory>) {
+    let Some(metrics) = factory.metrics.clone() else {
+        return;
+    };
+    tracing::info!("metrics are at http://{}/metrics", listener.address());
+    let own = format!("{}#", lease_holder());
+    let (factory, sink) = (factory.clone(), metrics.clone());
+    let refresh: Refresh = Arc::new(move || {
+        let (factory, sink, own) = (factory.clone(), sink.clone(), own.clone());
+        Box::pin(async move {
+            let status = match factory.instance().await {
+                Ok(mut instance) => instance.status().await.ok().and_then(Result::ok),
+                Err(_) => None,
+            };
+            let holder = status.as_ref().and_then(|s| s.lease_holder.as_deref());
+            let held = holder.is_some_and(|holder| holder.starts_with(&own));
+            sink.outbox(status.as_ref(), held);
+        })
+    });
+    tokio::spawn(listener.serve(metrics, refresh));
 }
 
 /// Imports what the old client left in the file that now is the store.

@@ -157,6 +157,9 @@ impl Timer {
 
     async fn deliver(&mut self, budget: Duration) -> Result<Delivery, ReportError> {
         let result = self.attempt(budget).await;
+        if let Some(metrics) = &self.factory.metrics {
+            metrics.delivery(&result);
+        }
         let (next, held) = match &result {
             Ok(done) => (
                 match done.next_ms.map(Duration::from_millis) {
@@ -180,7 +183,9 @@ impl Timer {
     async fn attempt(&mut self, budget: Duration) -> Result<Delivery, ReportError> {
         let instance = match &mut self.instance {
             Some(instance) => instance,
-            None => self.instance.insert(self.factory.instance().await?),
+            None => self
+                .instance
+                .insert(self.factory.delivering_instance().await?),
         };
         let budget_ms = u32::try_from(budget.as_millis()).unwrap_or(u32::MAX);
         let result = instance.deliver(budget_ms).await;

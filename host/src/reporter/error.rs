@@ -23,6 +23,18 @@ pub enum BuildError {
     Threads(#[source] std::io::Error),
 }
 
+/// Why the metrics are not served.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "metrics_listen = \"{address}\": {why}; use a free port of an address of this machine, or port 0 to have one chosen"
+)]
+pub struct MetricsError {
+    /// Where they were to be served.
+    pub address: std::net::SocketAddr,
+    /// What the system said.
+    pub why: String,
+}
+
 /// Why a reporter did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]

@@ -39,7 +39,7 @@ mod payload;
 mod performance;
 
 pub use builder::ReporterBuilder;
-pub use error::{BuildError, ReportError};
+pub use error::{BuildError, MetricsError, ReportError};
 pub use import::{Imported, LegacyImport};
 pub use interaction::Interaction;
 pub use payload::Payload;
@@ -49,10 +49,12 @@ use crate::engine::{
     Action, Delivery, EngineError, EntryPage, Failure, Instance, OutboxStatus, Outcome, Probe,
     PurgeFilter,
 };
+use crate::metrics::{Graves, Metrics};
 use crate::store::Store;
 use accept::Accepting;
 use deliver::Delivering;
 use mcp_reporter_core::event;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -123,12 +125,15 @@ struct Inner {
     delivering: Delivering,
     factory: Arc<Factory>,
     runtime: Mutex<Option<tokio::runtime::Runtime>>,
+    metrics: Result<Option<SocketAddr>, MetricsError>,
 }
 
 /// Makes instances of the component.
 struct Factory {
     component: crate::engine::Reporter,
     store: Arc<dyn Store>,
+    /// None unless they are served.
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl std::fmt::Debug for Factory {
@@ -140,6 +145,15 @@ impl std::fmt::Debug for Factory {
 impl Factory {
     async fn instance(&self) -> Result<Instance, EngineError> {
         self.component.instantiate(self.store.clone()).await
+    }
+
+    /// One whose dead letters are counted.
+    async fn delivering_instance(&self) -> Result<Instance, EngineError> {
+        let store = match &self.metrics {
+            Some(metrics) => Arc::new(Graves::new(self.store.clone(), metrics.clone())),
+            None => self.store.clone(),
+        };
+        self.component.instantiate(store).await
     }
 }
 
@@ -173,6 +187,18 @@ impl Reporter {
     #[must_use]
     pub fn is_enabled(&self) -> bool {
         self.inner.is_some()
+    }
+
+    /// Where the metrics are served; none unless `metrics_listen` is set.
+    ///
+    /// # Errors
+    ///
+    /// They are to be and cannot. The reporter works all the same.
+    pub fn metrics_address(&self) -> Result<Option<SocketAddr>, MetricsError> {
+        match &self.inner {
+            Some(inner) => inner.metrics.clone(),
+            None => Ok(None),
+        }
     }
 
     /// A new interaction id: `int_{unix seconds}_{8 hex digits}`.

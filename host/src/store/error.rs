@@ -87,6 +87,26 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
+    /// There is no store to back up.
+    #[error("there is no outbox at {}: nothing was reported yet, or local_cache_path names another file (`mcp-reporter config show`)", path.display())]
+    NoStore {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// Something is where the backup was to be.
+    #[error("{} exists; name another file, or replace it with --force", path.display())]
+    BackupExists {
+        /// What exists.
+        path: PathBuf,
+    },
+    /// The backup cannot be written.
+    #[error("the backup {} cannot be made: {detail}", path.display())]
+    Backup {
+        /// The backup.
+        path: PathBuf,
+        /// What the system or SQLite said.
+        detail: String,
+    },
     /// Any other failure, such as an I/O error.
     #[error("the store {} failed: {detail}", path.display())]
     Failed {

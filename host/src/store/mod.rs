@@ -23,7 +23,7 @@ use async_trait::async_trait;
 pub use self::error::{StoreError, StoreWarning};
 pub use self::legacy::{LegacyCache, LegacyRow};
 pub use self::memory::MemoryStore;
-pub use self::sqlite::{Durability, SqliteOptions, SqliteStore};
+pub use self::sqlite::{Backup, Durability, SqliteOptions, SqliteStore, backup};
 
 /// A key-value store.
 #[async_trait]

@@ -85,3 +85,40 @@ fn while_another_process_delivers_it_watches() {
     assert_eq!(coordinator.stored().unwrap().len(), 1);
     assert_eq!(coordinator.stats().duplicates_ignored, 0);
 }
+
+#[test]
+fn it_serves_metrics_while_it_runs_and_other_commands_do_not() {
+    let (home, coordinator) = Home::with_coordinator("metrics_listen = \"127.0.0.1:0\"");
+    coordinator.set_fault(Fault::Refuse).unwrap();
+    // Commands that only look never listen: the line that says so is not there.
+    home.ok(&["report", "start", "--id", "a"]);
+    let status = home.run(&["outbox", "status"]);
+    assert!(!status.err.contains("metrics"), "{status:?}");
+    let running = home.start(&["deliver", "--timeout", "50", "--log-file", "log"]);
+    let begun = Instant::now();
+    let address = loop {
+        let log = std::fs::read_to_string(home.path("log")).unwrap_or_default();
+        let rest = log
+            .split_once("metrics are at http://")
+            .map(|(_, rest)| rest);
+        if let Some((address, _)) = rest.and_then(|rest| rest.split_once("/metrics")) {
+            break address.to_owned();
+        }
+        assert!(begun.elapsed() < crate::home::DEADLINE, "{log}");
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let mut stream = std::net::TcpStream::connect(&address).unwrap();
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
+    let answer = std::io::read_to_string(stream).unwrap();
+    assert!(
+        answer.contains("\nmcp_reporter_outbox_waiting 1\n"),
+        "{answer}"
+    );
+
+    // An address in use fails the command at its start.
+    home.run(&["deliver", "--metrics-listen", &address])
+        .refused(1, &format!("metrics_listen = \"{address}\": "));
+    coordinator.set_fault(Fault::None).unwrap();
+    assert_eq!(finish(running).code, 0);
+}

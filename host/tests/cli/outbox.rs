@@ -148,3 +148,32 @@ fn while_reporting_is_off_there_is_no_outbox() {
         );
     }
 }
+
+#[test]
+fn a_backup_is_made_checked_and_never_over_another_file() {
+    let (home, coordinator) = Home::with_coordinator("");
+    home.run(&["outbox", "backup", "b.db"])
+        .refused(1, "there is no outbox at ");
+    home.ok(&["report", "start", "--id", "a"]);
+    home.ok(&["report", "start", "--id", "b"]);
+    let said = home.ok(&["outbox", "backup", "b.db"]);
+    assert!(
+        said.starts_with("backed up 2 waiting events and 0 dead letters to b.db ("),
+        "{said}"
+    );
+    home.run(&["outbox", "backup", "b.db"]).refused(
+        1,
+        "b.db exists; name another file, or replace it with --force",
+    );
+    home.ok(&["report", "start", "--id", "c"]);
+    let done = home.json(&["outbox", "backup", "b.db", "--force", "--json"]);
+    let bytes = std::fs::metadata(home.path("b.db")).unwrap().len();
+    let expected = json!({"file": "b.db", "waiting": 3, "dead_letters": 0, "bytes": bytes});
+    assert_eq!(done, expected);
+    home.run(&["outbox", "backup", "--store", "memory", "m.db"])
+        .refused(2, "only an outbox in an SQLite file can be backed up");
+
+    // Restored elsewhere by its path alone.
+    home.ok(&["deliver", "--local-cache-path", "b.db"]);
+    assert_eq!(coordinator.stored().unwrap().len(), 3);
+}

@@ -1,7 +1,8 @@
 //! A reporter in a process of its own, for tests that kill it or run two on
 //! one store.
 //!
-//! `peer LOG_LEVEL KEY=VALUE…` says `ready` and then takes commands on standard
+//! `peer LOG_LEVEL KEY=VALUE…`, with `timer=off` among them if nothing is to be
+//! delivered, says `ready` and then takes commands on standard
 //! input. Reports are handed over in order, and acknowledged as they are stored:
 //!
 //! ```text
@@ -40,7 +41,14 @@ async fn main() -> ExitCode {
                 .map(|(k, v)| (k.to_owned(), v.to_owned()))
         })
         .collect();
-    let reporter = match builder(&settings).build().await {
+    let (timer, settings): (Vec<_>, Vec<_>) =
+        settings.into_iter().partition(|(key, _)| key == "timer");
+    let builder = builder(&settings);
+    let builder = match timer.first() {
+        Some((_, value)) if value == "off" => builder.without_timer(),
+        _ => builder,
+    };
+    let reporter = match builder.build().await {
         Ok(reporter) => reporter,
         Err(error) => {
             eprintln!("{error}");

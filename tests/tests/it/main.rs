@@ -3,12 +3,17 @@
 
 mod allowed_rate;
 mod answers;
+mod backup;
 mod bad_input;
 mod body;
+mod bounds;
 mod callers;
 mod component;
 mod crash;
+#[cfg(target_os = "linux")]
+mod durability;
 mod legacy;
+mod metrics;
 mod old_client;
 mod secrets;
 mod sharing;

@@ -158,7 +158,8 @@ fn an_unknown_key_is_named_with_the_known_ones() {
          enable_interaction_logging, coordinator_url, coordinator_api_key, coordinator_api_key_file, \
          max_retries, retry_delay, dead_letter_after, request_timeout, rate_limit, rate_period, \
          max_in_flight, max_events, max_bytes, when_full, max_event_bytes, deliver_on_report, \
-         report_budget, store, local_cache_path, durability, log_level, log_format, log_file, ca_file \
+         report_budget, store, local_cache_path, durability, log_level, log_format, log_file, ca_file, \
+         metrics_listen \
          (DIR/work/mcp_config.toml:3)"
     );
     // What nothing resembles gets no guess; keys of the component alone are no user's.

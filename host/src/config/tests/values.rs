@@ -68,6 +68,7 @@ fn host_keys_have_their_defaults() {
     assert_eq!(config.log_format(), LogFormat::Text);
     assert_eq!(config.log_file(), None);
     assert_eq!(config.ca_file(), None);
+    assert_eq!(config.metrics_listen(), None);
 }
 
 #[test]
@@ -83,6 +84,24 @@ fn host_keys_are_read() {
     assert_eq!(config.log_format(), LogFormat::Json);
     assert_eq!(config.log_file(), Some(Path::new("x.log")));
     assert_eq!(config.ca_file(), Some(Path::new("ca.pem")));
+}
+
+#[test]
+fn metrics_are_for_this_machine_unless_one_says_otherwise() {
+    for (text, address, warned) in [
+        ("9464", "127.0.0.1:9464", false),
+        ("0", "127.0.0.1:0", false),
+        ("[::1]:9464", "[::1]:9464", false),
+        ("0.0.0.0:9464", "0.0.0.0:9464", true),
+    ] {
+        let config = code(&[("metrics_listen", text)]).unwrap();
+        assert_eq!(config.metrics_listen(), Some(address.parse().unwrap()));
+        let warnings = config.warnings();
+        let warning = warnings
+            .iter()
+            .find(|w| w.contains(&format!("metrics_listen = \"{address}\"")));
+        assert_eq!(warning.is_some(), warned, "{warnings:?}");
+    }
 }
 
 #[test]
@@ -135,6 +154,11 @@ fn bad_host_values_are_named() {
             "log_format",
             "xml\u{1b}[0m",
             "log_format = \"xml\\u{1b}[0m\": must be text or json",
+        ),
+        (
+            "metrics_listen",
+            "localhost:9464",
+            "metrics_listen = \"localhost:9464\": must be a port, of 127.0.0.1, or an IP address and port such as 127.0.0.1:9464",
         ),
         ("ca_file", "a\0b", "ca_file = \"a\\u{0}b\": must be a path"),
         (

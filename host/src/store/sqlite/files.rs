@@ -125,7 +125,8 @@ fn folder(path: &Path) -> Result<&Path, StoreError> {
     })
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+/// `<path><suffix>`.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     name.into()
@@ -152,7 +153,8 @@ fn make_file(path: &Path) -> io::Result<()> {
     }
 }
 
-fn create_new(path: &Path) -> io::Result<File> {
+/// Makes the file, 0600; fails if there is one.
+pub(super) fn create_new(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

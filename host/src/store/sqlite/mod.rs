@@ -21,10 +21,15 @@
 //! A damaged file is renamed, never deleted, and a fresh one begun ([`files`]). Damage found
 //! while in use is noted in a file `<name>.damaged`, which makes the next start look closely.
 
+mod backup;
+#[cfg(test)]
+mod backup_tests;
 #[cfg(test)]
 mod file_tests;
 mod files;
 mod lock;
+#[cfg(test)]
+mod migration_tests;
 mod reader;
 mod schema;
 #[cfg(test)]
@@ -41,6 +46,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
+pub use self::backup::{Backup, backup};
 use self::reader::{Read, Reader};
 use self::writer::{Done, Job, Op, Write, Writer};
 use super::{Store, StoreError, StoreWarning};

@@ -1,4 +1,11 @@
 //! Opening the file: damage, schema version, tables, settings of a connection.
+//!
+//! # Versions
+//!
+//! The file says which version its tables have: `schema_version` in `mcp_reporter_meta`. A file
+//! of a newer one is refused and left as it is. An older one is brought up to date by [`STEPS`],
+//! all in one transaction: it is of its old version or of the newest, whatever happens between.
+//! A file without the table of versions is of version 0, a new one among them.
 
 use std::fs;
 use std::path::Path;
@@ -11,13 +18,15 @@ use super::lock::patiently;
 use super::{Durability, Shared, files};
 use crate::store::{StoreError, StoreWarning};
 
-/// The version of the tables below. Raise it when an older program would misread them.
-const SCHEMA_VERSION: i64 = 1;
+/// Step `n` makes version `n + 1` of version `n`. Add one when an older program would misread
+/// the tables; never change one that was released.
+const STEPS: &[&str] = &["
+    CREATE TABLE IF NOT EXISTS mcp_reporter_meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS mcp_reporter_kv (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, value BLOB NOT NULL);
+"];
 
-const TABLES: &str = "
-    CREATE TABLE mcp_reporter_meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-    CREATE TABLE mcp_reporter_kv (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, value BLOB NOT NULL);
-";
+/// The version that this program writes.
+const SCHEMA_VERSION: i64 = STEPS.len() as i64;
 
 /// A file up to this size is checked for damage at each start, about 1 ms per MB.
 const CHECKED_BYTES: u64 = 4 << 20;
@@ -126,9 +135,16 @@ fn set_up(
         set("cache_size", WRITER_CACHE)
     };
     configure().map_err(failed)?;
-    if version.is_none() {
-        let version = patiently(shared, began, || create_tables(connection))?;
+    if version.is_none_or(|version| version < SCHEMA_VERSION) {
+        let version = patiently(shared, began, || migrate(connection, STEPS))?;
         refuse_newer(path, Some(version))?;
+        if version != SCHEMA_VERSION {
+            let detail = format!("its schema version is {version}, which never was");
+            return Err(StoreError::Failed {
+                path: path.clone(),
+                detail,
+            });
+        }
     }
     Ok(())
 }
@@ -141,7 +157,8 @@ fn open_reader(shared: &Shared) -> Result<Connection, StoreError> {
     })
 }
 
-fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+/// A connection that waits for no lock.
+pub(super) fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     // Locks are waited for by `patiently`.
     connection.busy_timeout(std::time::Duration::ZERO)?;
@@ -149,7 +166,7 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
 }
 
 /// The version that the file was written with; none when our tables are not in it.
-fn schema_version(connection: &Connection) -> rusqlite::Result<Option<i64>> {
+pub(super) fn schema_version(connection: &Connection) -> rusqlite::Result<Option<i64>> {
     // Asked of the file: `table_exists` answers from what this connection last saw of it.
     let is_there = connection
         .prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'mcp_reporter_meta'")?
@@ -166,7 +183,8 @@ fn schema_version(connection: &Connection) -> rusqlite::Result<Option<i64>> {
         .optional()
 }
 
-fn refuse_newer(path: &Path, version: Option<i64>) -> Result<(), StoreError> {
+/// Fails if a newer program has written the file.
+pub(super) fn refuse_newer(path: &Path, version: Option<i64>) -> Result<(), StoreError> {
     match version {
         Some(found) if found > SCHEMA_VERSION => Err(StoreError::NewerSchema {
             path: path.to_owned(),
@@ -177,19 +195,28 @@ fn refuse_newer(path: &Path, version: Option<i64>) -> Result<(), StoreError> {
     }
 }
 
-/// Makes our tables unless another process was faster; returns the version they have.
-fn create_tables(connection: &mut Connection) -> rusqlite::Result<i64> {
+/// Takes the steps that the file has not had, all or none; returns the version it has then.
+pub(super) fn migrate(connection: &mut Connection, steps: &[&str]) -> rusqlite::Result<i64> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if let Some(version) = schema_version(&transaction)? {
-        return Ok(version);
+    // Asked again: another process may have been faster.
+    let found = schema_version(&transaction)?.unwrap_or(0);
+    let newest = steps.len() as i64;
+    let Some(due @ [_, ..]) = usize::try_from(found).ok().and_then(|n| steps.get(n..)) else {
+        return Ok(found);
+    };
+    for step in due {
+        transaction.execute_batch(step)?;
     }
-    transaction.execute_batch(TABLES)?;
     transaction.execute(
-        "INSERT INTO mcp_reporter_meta (name, value) VALUES ('schema_version', ?1)",
-        [SCHEMA_VERSION],
+        "INSERT INTO mcp_reporter_meta (name, value) VALUES ('schema_version', ?1)
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        [newest],
     )?;
     transaction.commit()?;
-    Ok(SCHEMA_VERSION)
+    if found > 0 {
+        tracing::info!("the store was migrated from schema version {found} to {newest}");
+    }
+    Ok(newest)
 }
 
 /// Looks at all of the file if it was found damaged while in use, at our table if it is
