@@ -129,7 +129,7 @@ impl ReporterBuilder {
                 .await
                 .map_err(|e| BuildError::Threads(std::io::Error::other(e)))??;
                 let factory = Arc::new(Factory { component, store });
-                let instance = factory.instance().await?;
+                let instance = factory.accepting().await?;
                 let delivering =
                     Delivering::start(factory.clone(), request_timeout, !self.without_timer);
                 let arrival = delivering.arrival();

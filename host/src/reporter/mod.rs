@@ -141,6 +141,13 @@ impl Factory {
     async fn instance(&self) -> Result<Instance, EngineError> {
         self.component.instantiate(self.store.clone()).await
     }
+
+    /// One that takes reports.
+    async fn accepting(&self) -> Result<Instance, EngineError> {
+        self.component
+            .instantiate_accepting(self.store.clone())
+            .await
+    }
 }
 
 impl Drop for Inner {

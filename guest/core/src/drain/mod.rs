@@ -504,10 +504,11 @@ impl Drainer {
             };
             match Record::decode(&value) {
                 Ok(record) => {
-                    let longest = backoff::CAP.max(backoff::RETRY_AFTER_CAP);
-                    let not_before = from_wall(record.not_before_ns, now, longest);
-                    if not_before > moment(now) {
-                        self.carry.queue.sleep(key, not_before);
+                    let wait = record.not_before_ns.saturating_sub(now.wall_ns);
+                    // More than a backoff can be was written before the clock was set back.
+                    // Clamped instead, it would be so at each reading, and never pass.
+                    if wait > 0 && wait <= backoff::CAP.as_nanos() as u64 {
+                        self.carry.queue.sleep(key, moment(now) + wait as Moment);
                     } else {
                         self.carry.queue.read(key, Box::new(record));
                     }

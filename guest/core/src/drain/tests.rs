@@ -765,6 +765,28 @@ fn a_stepped_clock_does_not_stop_delivery() {
 }
 
 #[test]
+fn a_backoff_written_down_before_the_clock_was_set_back_does_not_hold_its_event() {
+    let day = 24 * 3_600_000;
+    let mut up = false;
+    let mut w = World::new(settings(), |_| {
+        status(if core::mem::replace(&mut up, true) {
+            200
+        } else {
+            503
+        })
+    });
+    w.ms = day;
+    w.report(Action::Start, "a");
+    // It dies after the answer, while the event waits for its second try.
+    assert_eq!(w.deliver_until(Duration::from_secs(5), day + 300), None);
+    assert_eq!(w.sent("a").len(), 1);
+    w.restart();
+    w.ms = 0;
+    w.run(60_000);
+    assert_eq!(w.status().waiting, 0);
+}
+
+#[test]
 fn an_idle_queue_is_not_listed_while_the_breaker_holds_it() {
     let mut w = World::new(settings(), |_| status(401));
     w.report(Action::Start, "a");
