@@ -1,6 +1,7 @@
 //! `cargo xtask …`: what plain cargo cannot do.
 
 mod bench;
+mod debian;
 
 use std::env;
 use std::process::{Command, ExitCode};
@@ -34,6 +35,7 @@ fn test() -> Result<(), String> {
         "python3",
         "install Python 3.9 or later (Debian: apt-get install python3)",
     )?;
+    debian::require()?;
     // Examples are run by tests, which do not build them.
     cargo(&["build", "--release", "--workspace", "--examples", "--bins"])?;
     if runs("cargo-nextest", &["nextest", "--version"]) {
