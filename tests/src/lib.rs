@@ -1,13 +1,15 @@
 //! What the whole-system tests share: a folder with a reporter's settings, a
 //! coordinator, a server that answers as it is told, a reporter in a process
-//! of its own, and Python, the old client's language.
+//! of its own, Python, the old client's language, and what judges in the end.
 
 mod exposition;
+mod oracle;
 mod process;
 mod python;
 mod scripted;
 
 pub use exposition::{Exposition, get, scrape};
+pub use oracle::{Left, Story, Tally, Witnessed, outbox};
 pub use process::Process;
 pub use python::python;
 pub use scripted::{Scripted, answer};

@@ -22,14 +22,31 @@ impl Process {
     /// Starts the program at `path` with these settings; returns when its
     /// reporter is built. Panics with what it says when it cannot be.
     pub async fn start(path: &str, log_level: &str, settings: &[(String, String)]) -> Self {
-        let mut process = Self::spawn(path, log_level, settings);
-        let first = process.answer().await;
-        assert_eq!(first.as_deref(), Some("ready"), "{}", process.log());
-        process
+        Self::start_by(Command::new(path), log_level, settings)
+            .await
+            .unwrap_or_else(|log| panic!("{log}"))
     }
 
-    fn spawn(path: &str, log_level: &str, settings: &[(String, String)]) -> Self {
-        let mut child = Command::new(path)
+    /// The same by a command that ends with the program: one that runs it as
+    /// another user, say, or with other limits.
+    ///
+    /// # Errors
+    ///
+    /// What it says when its reporter cannot be built.
+    pub async fn start_by(
+        command: Command,
+        log_level: &str,
+        settings: &[(String, String)],
+    ) -> Result<Self, String> {
+        let mut process = Self::spawn(command, log_level, settings);
+        match process.answer().await.as_deref() {
+            Some("ready") => Ok(process),
+            _ => Err(process.whole_log().await),
+        }
+    }
+
+    fn spawn(mut command: Command, log_level: &str, settings: &[(String, String)]) -> Self {
+        let mut child = command
             .arg(log_level)
             .args(settings.iter().map(|(key, value)| format!("{key}={value}")))
             .stdin(Stdio::piped())
@@ -96,6 +113,16 @@ impl Process {
     /// Ends it as `kill -9` does; what it had answered can still be read.
     pub fn kill(&mut self) {
         self.child.start_kill().expect("it runs");
+    }
+
+    /// Its process id, as long as it runs.
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&mut self) {
+        self.child.wait().await.expect("it can be waited for");
     }
 
     /// Shuts the reporter down within `ms` milliseconds and waits for the end

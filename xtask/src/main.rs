@@ -1,6 +1,7 @@
 //! `cargo xtask …`: what plain cargo cannot do.
 
 mod bench;
+mod debian;
 mod simulate;
 
 use std::env;
@@ -39,10 +40,7 @@ fn test() -> Result<(), String> {
         "python3",
         "install Python 3.9 or later (Debian: apt-get install python3)",
     )?;
-    if cfg!(target_os = "linux") {
-        // It counts what a process flushes to the disk.
-        require("strace", "install it (Debian: apt-get install strace)")?;
-    }
+    debian::require()?;
     // Examples are run by tests, which do not build them.
     cargo(&["build", "--release", "--workspace", "--examples", "--bins"])?;
     if runs("cargo-nextest", &["nextest", "--version"]) {

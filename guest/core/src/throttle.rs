@@ -147,7 +147,7 @@ impl Throttle {
 
     /// The last send went out at `now`: the store may have taken its time before it.
     pub fn sent(&mut self, now: Moment) {
-        if let Some((_, at)) = self.open.back_mut() {
+        if let Some((_, at)) = self.open.last_mut() {
             *at = now;
         }
     }

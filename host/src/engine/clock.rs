@@ -1,4 +1,7 @@
-//! A wall clock that all instances of this process share.
+//! The wall clock of those instances that take reports.
+//!
+//! The others have the system's, which may be set back: what they measure by it (leases,
+//! backoffs) would never pass by a clock that stands still until the system's has caught up.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -10,11 +13,11 @@ use wasmtime_wasi::HostWallClock;
 /// The last reading handed out, in nanoseconds since 1970-01-01 UTC.
 static LAST_NS: AtomicU64 = AtomicU64::new(0);
 
-/// Wall time that never goes back and never repeats: events are ordered by it, and two instances
-/// may accept events of one interaction.
-pub(super) struct WallClock;
+/// Wall time that never goes back and never repeats, for all of this process: events are ordered
+/// by it, and two instances may accept events of one interaction.
+pub(super) struct RisingClock;
 
-impl HostWallClock for WallClock {
+impl HostWallClock for RisingClock {
     fn resolution(&self) -> Duration {
         Duration::from_nanos(1)
     }
@@ -57,7 +60,7 @@ mod tests {
     fn readings_of_several_threads_never_repeat() {
         let mut readings: Vec<Duration> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4)
-                .map(|_| scope.spawn(|| (0..10_000).map(|_| WallClock.now()).collect::<Vec<_>>()))
+                .map(|_| scope.spawn(|| (0..10_000).map(|_| RisingClock.now()).collect::<Vec<_>>()))
                 .collect();
             threads
                 .into_iter()

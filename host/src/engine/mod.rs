@@ -193,8 +193,27 @@ impl Reporter {
     ///
     /// When the component does not start.
     pub async fn instantiate(&self, store: Arc<dyn Store>) -> Result<Instance, EngineError> {
+        self.make(store, false).await
+    }
+
+    /// The same for one that takes reports: by its clock, which all such instances of this
+    /// process share, time never goes back and never repeats, so that events of one interaction
+    /// keep their order whoever took them.
+    ///
+    /// # Errors
+    ///
+    /// As [`instantiate`](Self::instantiate).
+    pub async fn instantiate_accepting(
+        &self,
+        store: Arc<dyn Store>,
+    ) -> Result<Instance, EngineError> {
+        self.make(store, true).await
+    }
+
+    async fn make(&self, store: Arc<dyn Store>, accepting: bool) -> Result<Instance, EngineError> {
         let deadline = Deadline::new(self.component.guest_limit);
-        let state = State::new(store, self.settings.clone(), &self.egress, deadline);
+        let settings = self.settings.clone();
+        let state = State::new(store, settings, &self.egress, deadline, accepting);
         Instance::new(&self.component.pre, state).await
     }
 }

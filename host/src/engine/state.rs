@@ -20,7 +20,7 @@ use wasmtime_wasi_http::{
 
 use super::{
     bindings::wasi::{config, keyvalue},
-    clock::WallClock,
+    clock::RisingClock,
     deadline::Deadline,
     egress::{Egress, Hooks},
     stderr::Stderr,
@@ -55,7 +55,13 @@ impl State {
         settings: Arc<[(String, String)]>,
         egress: &Egress,
         deadline: Deadline,
+        accepting: bool,
     ) -> Self {
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.stderr(Stderr::default());
+        if accepting {
+            wasi.wall_clock(RisingClock);
+        }
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES);
         Self {
@@ -67,10 +73,7 @@ impl State {
                 .table_elements(TABLE_ELEMENTS)
                 .build(),
             deadline,
-            wasi: WasiCtxBuilder::new()
-                .wall_clock(WallClock)
-                .stderr(Stderr::default())
-                .build(),
+            wasi: wasi.build(),
             http: WasiHttpCtx::new(),
             hooks: egress.hooks(),
         }

@@ -174,7 +174,7 @@ async fn accept(
 ) -> Result<Results, ReportError> {
     let instance = match slot {
         Some(instance) => instance,
-        None => slot.insert(factory.instance().await?),
+        None => slot.insert(factory.accepting().await?),
     };
     match instance.report_many(&reports).await {
         Ok(results) => Ok(results

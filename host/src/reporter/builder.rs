@@ -159,7 +159,7 @@ impl ReporterBuilder {
                     store,
                     metrics,
                 });
-                let instance = factory.instance().await?;
+                let instance = factory.accepting().await?;
                 let delivering =
                     Delivering::start(factory.clone(), request_timeout, !self.without_timer);
                 let arrival = delivering.arrival();

@@ -155,6 +155,13 @@ impl Factory {
         };
         self.component.instantiate(store).await
     }
+
+    /// One that takes reports.
+    async fn accepting(&self) -> Result<Instance, EngineError> {
+        self.component
+            .instantiate_accepting(self.store.clone())
+            .await
+    }
 }
 
 impl Drop for Inner {

@@ -12,9 +12,11 @@ mod component;
 mod crash;
 #[cfg(target_os = "linux")]
 mod durability;
+mod faults;
 mod legacy;
 mod metrics;
 mod old_client;
+mod oracle;
 mod secrets;
 mod sharing;
 mod shutdown;

@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use mcp_reporter::{Outcome, Reporter};
-use mcp_reporter_tests::{Place, Process, builder, coordinator, python, stored, with};
+use mcp_reporter::Reporter;
+use mcp_reporter_tests::{Place, Process, builder, coordinator, stored, with};
 
 use crate::PEER;
 
@@ -198,45 +198,4 @@ async fn a_file_that_is_not_our_component_is_refused_by_what_it_is() {
         assert!(text.contains(said), "{text}");
     }
     assert_eq!(waiting(&place).await, 3);
-}
-
-#[tokio::test]
-async fn a_store_that_another_process_locks_delays_a_report_and_loses_none() {
-    const LOCK: &str = r#"
-import sqlite3, sys, time
-db = sqlite3.connect(sys.argv[1], isolation_level=None)
-db.execute("BEGIN EXCLUSIVE")
-open(sys.argv[2], "w").close()
-time.sleep(3)
-db.execute("COMMIT")
-"#;
-    let place = Place::new();
-    let reporter = idle(&place).await;
-    reporter.report_start("before", "{}").await.unwrap();
-    let (store, locked) = (place.store(), place.path("locked"));
-    let lock = tokio::task::spawn_blocking({
-        let (store, locked) = (store.display().to_string(), locked.display().to_string());
-        move || python(LOCK, &[&store, &locked], "")
-    });
-    mcp_reporter_tests::until("the file is locked", || async { locked.exists() }).await;
-    // The caller's own thread goes on meanwhile.
-    let report = tokio::spawn({
-        let reporter = reporter.clone();
-        async move { reporter.report_start("during", "{}").await }
-    });
-    let mut longest = Duration::ZERO;
-    let mut ticked = Instant::now();
-    while !report.is_finished() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-        longest = longest.max(ticked.elapsed());
-        ticked = Instant::now();
-    }
-    assert_eq!(report.await.unwrap(), Ok(Outcome::Queued));
-    assert!(lock.is_finished() || locked.exists());
-    lock.await.unwrap();
-    assert!(
-        longest < Duration::from_secs(1),
-        "the caller's thread stood still for {longest:?}"
-    );
-    assert_eq!(reporter.status().await.unwrap().waiting, 2);
 }

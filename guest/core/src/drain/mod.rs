@@ -25,7 +25,7 @@ mod tests;
 pub use verdict::Answer;
 
 use crate::backoff;
-use crate::control::{Held, LEASE, Mode, RENEWAL, left, nanos};
+use crate::control::{Held, LEASE, Mode, RENEWAL, nanos};
 use crate::event::put_hex;
 use crate::outbox::{EventKey, Place, Record, Stage, bytes, names, sort_out};
 use crate::prelude::*;
@@ -514,12 +514,11 @@ impl Drainer {
             };
             match Record::decode(&value) {
                 Ok(record) => {
-                    let longest = backoff::CAP.max(backoff::RETRY_AFTER_CAP);
-                    // Further ahead it was written before the clock was set back: clamped anew
-                    // at each reading, it would never pass.
-                    let wait = left(record.not_before_ns, now, Duration::MAX);
-                    if !wait.is_zero() && wait <= longest {
-                        self.carry.queue.sleep(key, moment(now) + nanos(wait));
+                    let wait = record.not_before_ns.saturating_sub(now.wall_ns);
+                    // More than a backoff can be was written before the clock was set back.
+                    // Clamped instead, it would be so at each reading, and never pass.
+                    if wait > 0 && wait <= backoff::CAP.as_nanos() as u64 {
+                        self.carry.queue.sleep(key, moment(now) + wait as Moment);
                     } else {
                         self.carry.queue.read(key, Box::new(record));
                     }

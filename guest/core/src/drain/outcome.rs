@@ -222,13 +222,13 @@ impl Drainer {
             ));
             return Failed::Dead(key, record);
         }
-        // While the breaker is open, it alone says when to try again.
-        let own = if control.mode == Mode::Closed {
+        // While the breaker is open, it alone says when to try again. A `Retry-After` holds the
+        // whole queue, so there is no need to write it into the record too.
+        let wait = if control.mode == Mode::Closed {
             backoff
         } else {
             Duration::ZERO
         };
-        let wait = own.max(asked.unwrap_or_default());
         record.not_before_ns = now.wall_ns + wait.as_nanos() as u64;
         self.carry.queue.sleep(key, moment(now) + nanos(wait));
         Failed::Kept(key, record)

@@ -692,51 +692,6 @@ fn a_damaged_record_is_set_aside_as_it_is_and_the_rest_flows() {
 }
 
 #[test]
-fn a_record_of_a_newer_version_is_kept_untouched_until_it_can_be_read_again() {
-    let mut w = World::new(settings(), |_| status(200));
-    w.report(Action::Start, "a");
-    w.report(Action::Complete, "a");
-    w.report(Action::Start, "b");
-    let (start, _) = w.store.events(Place::Waiting)[0].clone();
-    let ours = w.store.map[&start.name(Place::Waiting)].clone();
-    let mut newer = ours.clone();
-    newer[0] += 1;
-    w.store
-        .map
-        .insert(start.name(Place::Waiting), newer.clone());
-    w.run(10_000);
-    // It is set aside as it is, what follows it in its interaction too, and the rest flows.
-    assert_eq!(w.receipts.len(), 1);
-    assert_eq!(w.sent("b"), ["start"]);
-    assert_eq!(w.store.map.get(&start.name(Place::Dead)), Some(&newer));
-    assert_eq!((w.status().waiting, w.status().dead_letters), (0, 2));
-    let told = w.log.iter().any(|note| {
-        matches!(note, Note::Warn(text)
-        if text.contains("the record has version 2, this reporter reads version 1"))
-    });
-    assert!(told, "{:?}", w.log);
-
-    // This version can list it, but neither send it nor move it.
-    let now = at_ms(w.ms);
-    let (entries, _) = admin::list(&mut w.store, Place::Dead, 10, None).unwrap();
-    assert_eq!(entries.len(), 2);
-    let alone = ["a".to_owned()];
-    assert_eq!(
-        admin::redrive(&mut w.store, &mut w.dice, now, &alone),
-        Ok(1)
-    );
-    assert_eq!(w.store.map.get(&start.name(Place::Dead)), Some(&newer));
-
-    // One that knows its version, as this one knows version 1, delivers it.
-    w.store.map.insert(start.name(Place::Dead), ours);
-    let now = at_ms(w.ms);
-    assert_eq!(admin::redrive(&mut w.store, &mut w.dice, now, &[]), Ok(1));
-    w.run(10_000);
-    assert_eq!(w.sent("a"), ["start", "complete"]);
-    assert_eq!((w.status().waiting, w.status().dead_letters), (0, 0));
-}
-
-#[test]
 fn a_move_that_a_crash_cut_in_half_is_ended_by_the_record_with_more_moves() {
     for (winner, sent) in [(Place::Waiting, 1), (Place::Dead, 0)] {
         let mut w = World::new(settings(), |_| status(200));

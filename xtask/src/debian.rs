@@ -1,0 +1,104 @@
+//! Programs of the tests that come as Debian packages.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::{run, runs};
+
+/// A package, and a file that is there when it is.
+struct Package {
+    name: &'static str,
+    /// The file; a `*` stands for one folder, such as that of the architecture.
+    provides: &'static str,
+    why: &'static str,
+}
+
+const PACKAGES: [Package; 3] = [
+    Package {
+        name: "faketime",
+        provides: "/usr/lib/*/faketime/libfaketimeMT.so.1",
+        why: "tests set the clock of a reporter forward and back",
+    },
+    Package {
+        name: "redis-server",
+        provides: "/usr/bin/redis-server",
+        why: "tests keep outboxes in it",
+    },
+    Package {
+        name: "strace",
+        provides: "/usr/bin/strace",
+        why: "tests count what a process flushes to the disk",
+    },
+];
+
+/// Sees to it that all packages are there: installs what is missing where that is allowed, else
+/// names the command. A test that needs one fails without it, so nothing is skipped.
+pub fn require() -> Result<(), String> {
+    if !cfg!(target_os = "linux") {
+        return Ok(()); // their tests are Linux's too
+    }
+    let missing = || PACKAGES.iter().filter(|p| !exists(p.provides));
+    let names: Vec<_> = missing().map(|package| package.name).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    if is_root() && runs("apt-get", &["--version"]) {
+        let apt = |args: &[&str]| {
+            run(Command::new("apt-get")
+                .env("DEBIAN_FRONTEND", "noninteractive")
+                .args(args))
+        };
+        apt(&["update"])?;
+        apt(&[&["install", "--yes", "--no-install-recommends"], &names[..]].concat())?;
+    }
+    let missing: Vec<_> = missing()
+        .map(
+            |Package {
+                 name,
+                 provides,
+                 why,
+             }| format!("{name} ({provides}): {why}"),
+        )
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "the tests need Debian packages that are missing; run `apt-get install {}` as root:\n{}",
+        names.join(" "),
+        missing.join("\n")
+    ))
+}
+
+/// Whether the file is there; a `*` in its path stands for any one folder.
+fn exists(path: &str) -> bool {
+    match path.split_once("/*/") {
+        None => Path::new(path).exists(),
+        Some((parent, rest)) => fs::read_dir(parent).is_ok_and(|folders| {
+            folders
+                .flatten()
+                .any(|folder| folder.path().join(rest).exists())
+        }),
+    }
+}
+
+/// Whether this process may install packages.
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output();
+    id.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::exists;
+
+    #[test]
+    fn a_star_stands_for_one_folder() {
+        let source = env!("CARGO_MANIFEST_DIR");
+        assert!(exists(&format!("{source}/src/debian.rs")));
+        assert!(exists(&format!("{source}/*/debian.rs")));
+        assert!(!exists(&format!("{source}/*/no-such-file.rs")));
+        assert!(!exists("/no/such/folder/*/file"));
+    }
+}
