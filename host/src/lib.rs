@@ -12,6 +12,7 @@ pub mod coordinator;
 pub mod engine;
 pub mod reporter;
 pub mod store;
+mod tls;
 
 pub use config::Config;
 pub use engine::{Action, Outcome};

@@ -1,13 +1,15 @@
 //! What the whole-system tests share: a folder with a reporter's settings, a
-//! coordinator, a server that answers as it is told, a reporter in a process
-//! of its own, and Python, the old client's language.
+//! coordinator, a server that answers as it is told, a Redis, a reporter in a
+//! process of its own, and Python, the old client's language.
 
 mod process;
 mod python;
+mod redis_server;
 mod scripted;
 
 pub use process::Process;
 pub use python::python;
+pub use redis_server::RedisServer;
 pub use scripted::{Scripted, answer};
 
 use std::collections::BTreeMap;

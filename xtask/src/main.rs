@@ -34,6 +34,7 @@ fn test() -> Result<(), String> {
         "python3",
         "install Python 3.9 or later (Debian: apt-get install python3)",
     )?;
+    redis_server()?;
     // Examples are run by tests, which do not build them.
     cargo(&["build", "--release", "--workspace", "--examples", "--bins"])?;
     if runs("cargo-nextest", &["nextest", "--version"]) {
@@ -49,6 +50,32 @@ fn test() -> Result<(), String> {
         ])?;
     }
     cargo(&["test", "--release", "--workspace", "--doc"])
+}
+
+/// The store of several machines is tested against a real one.
+fn redis_server() -> Result<(), String> {
+    const PROGRAM: &str = "redis-server";
+    if runs(PROGRAM, &["--version"]) {
+        return Ok(());
+    }
+    // Who is not the superuser is told the command instead.
+    let superuser = Command::new("id").arg("-u").output();
+    let superuser = superuser.is_ok_and(|output| output.stdout.trim_ascii() == b"0");
+    if superuser && runs("apt-get", &["--version"]) {
+        let apt_get = |args: &[&str]| {
+            let mut command = Command::new("apt-get");
+            run(command.env("DEBIAN_FRONTEND", "noninteractive").args(args))
+        };
+        let install = ["install", "--yes", "--no-install-recommends", PROGRAM];
+        if apt_get(&install).is_err() {
+            apt_get(&["update"])?;
+            apt_get(&install)?;
+        }
+    }
+    require(
+        PROGRAM,
+        "install Redis 6 or later (Debian: apt-get install redis-server)",
+    )
 }
 
 fn cargo(args: &[&str]) -> Result<(), String> {

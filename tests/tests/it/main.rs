@@ -10,6 +10,7 @@ mod component;
 mod crash;
 mod legacy;
 mod old_client;
+mod redis;
 mod secrets;
 mod sharing;
 mod shutdown;
