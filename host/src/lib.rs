@@ -13,6 +13,7 @@ pub mod engine;
 mod metrics;
 pub mod reporter;
 pub mod store;
+mod tls;
 
 pub use config::Config;
 pub use engine::{Action, Outcome};

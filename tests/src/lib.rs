@@ -1,17 +1,20 @@
 //! What the whole-system tests share: a folder with a reporter's settings, a
-//! coordinator, a server that answers as it is told, a reporter in a process
-//! of its own, Python, the old client's language, and what judges in the end.
+//! coordinator, a server that answers as it is told, a Redis, a reporter in a
+//! process of its own, Python, the old client's language, and what judges in
+//! the end.
 
 mod exposition;
 mod oracle;
 mod process;
 mod python;
+mod redis_server;
 mod scripted;
 
 pub use exposition::{Exposition, get, scrape};
 pub use oracle::{Left, Story, Tally, Witnessed, outbox};
 pub use process::Process;
 pub use python::python;
+pub use redis_server::RedisServer;
 pub use scripted::{Scripted, answer};
 
 use std::collections::BTreeMap;

@@ -1,9 +1,12 @@
 //! `check`: whether reporting will work here, a line for each thing it needs.
 
 use super::{Error, SHUTDOWN, Ui};
-use mcp_reporter::config::{ConfigError, StoreKind};
+use mcp_reporter::config::{self, ConfigError, StoreKind};
 use mcp_reporter::engine::Probe;
-use mcp_reporter::store::{MemoryStore, SqliteOptions, SqliteStore, Store};
+use mcp_reporter::store::{
+    Durability, MemoryStore, RedisOptions, RedisStore, SqliteOptions, SqliteStore, Store,
+    StoreWarning,
+};
 use mcp_reporter::{Config, ReportError, Reporter};
 use mcp_reporter_core::settings::printable;
 use serde::Serialize;
@@ -153,7 +156,8 @@ fn configured(
 async fn look(config: Config, findings: &mut Findings) {
     let stored = match config.store() {
         StoreKind::Memory => Ok("in memory: events are lost when the process ends".to_owned()),
-        StoreKind::Sqlite => try_store(config.local_cache_path(), findings).await,
+        StoreKind::Sqlite => try_file(config.local_cache_path(), findings).await,
+        StoreKind::Redis => try_redis(&config, findings).await,
     };
     findings.note(STORE, stored);
     // Not with the store that was just looked at: the rest does not depend on it.
@@ -171,7 +175,7 @@ async fn look(config: Config, findings: &mut Findings) {
     reporter.shutdown(SHUTDOWN).await;
 }
 
-async fn try_store(path: &Path, findings: &mut Findings) -> Result<String, String> {
+async fn try_file(path: &Path, findings: &mut Findings) -> Result<String, String> {
     let options = SqliteOptions {
         path: path.to_owned(),
         durability: Default::default(),
@@ -180,6 +184,31 @@ async fn try_store(path: &Path, findings: &mut Findings) -> Result<String, Strin
     findings
         .warnings
         .extend(warnings.iter().map(ToString::to_string));
+    try_store(&store, path.display().to_string()).await
+}
+
+async fn try_redis(config: &Config, findings: &mut Findings) -> Result<String, String> {
+    let url = config.redis().ok_or("it has no URL")?;
+    let options = RedisOptions {
+        url: url.clone(),
+        ca_file: config.ca_file().map(Path::to_owned),
+        durability: match config.durability() {
+            config::Durability::Process => Durability::Process,
+            config::Durability::Power => Durability::Power,
+        },
+    };
+    let opened = RedisStore::open(options).await;
+    let (store, warnings) = opened.map_err(|error| error.to_string())?;
+    if let Some(StoreWarning::Away { error }) = warnings.first() {
+        return Err(error.to_string());
+    }
+    findings
+        .warnings
+        .extend(warnings.iter().map(ToString::to_string));
+    try_store(&store, url.to_string()).await
+}
+
+async fn try_store(store: &dyn Store, name: String) -> Result<String, String> {
     let tried = async {
         store
             .set(TRIAL_KEY.to_owned(), b"writable".to_vec())
@@ -189,7 +218,7 @@ async fn try_store(path: &Path, findings: &mut Findings) -> Result<String, Strin
     let tried = tried.await;
     store.close().await;
     match tried {
-        Ok(()) => Ok(format!("{} is writable", path.display())),
+        Ok(()) => Ok(format!("{name} is writable")),
         Err(error) => Err(error.to_string()),
     }
 }

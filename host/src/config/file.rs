@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, Problem};
 use super::gather::suggestion;
-use super::keys::{self, API_KEY, KeyInfo, MCP_ID};
+use super::keys::{self, API_KEY, KeyInfo, MCP_ID, STORE};
 use super::source::Source;
 
 const OURS: &str = "interaction_logging";
@@ -159,7 +159,11 @@ impl Reader<'_> {
         }
         let raw = match key.name {
             API_KEY => "***".to_owned(),
-            _ => printable(self.text.get(span).unwrap_or_default()),
+            name => match self.text.get(span).unwrap_or_default() {
+                // A URL, whose password is not to be shown.
+                text if name == STORE && text.contains(['@', ':']) => "***".to_owned(),
+                text => printable(text),
+            },
         };
         let quotes = if key.is_text { "text in quotes: " } else { "" };
         let message = format!("{} = {raw}: must be {quotes}{}", key.name, key.allowed);

@@ -7,8 +7,9 @@ use mcp_reporter_core::settings::printable;
 
 use super::error::Problem;
 use super::file;
-use super::keys::{self, API_KEY, API_KEY_FILE, KeyInfo};
+use super::keys::{self, API_KEY, API_KEY_FILE, KeyInfo, STORE};
 use super::source::{ENV_FILE, ENV_PREFIX, Source, Sources};
+use crate::store::RedisUrl;
 
 /// A text and where it stood.
 #[derive(Clone)]
@@ -20,10 +21,11 @@ pub(super) struct Entry {
 
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = if self.key == API_KEY {
-            "***"
-        } else {
-            &self.text
+        let redis = RedisUrl::parse(&self.text).ok();
+        let text = match redis.filter(|_| self.key == STORE) {
+            Some(url) => url.to_string(),
+            None if self.key == API_KEY => "***".to_owned(),
+            None => self.text.clone(),
         };
         write!(f, "{text:?} ({})", self.source)
     }
@@ -90,6 +92,14 @@ impl Gathered {
                     self.bad.insert(key.name);
                     let message = format!(
                         "{flag}: every user of the machine can read a command line: must be given as {}, as {API_KEY_FILE}, or in the configuration file",
+                        key.env()
+                    );
+                    self.problem(key.name, message, None);
+                }
+                Some(key) if key.name == STORE && holds_password(text) => {
+                    self.bad.insert(key.name);
+                    let message = format!(
+                        "{flag}: every user of the machine can read a command line: a URL with a password must be given as {}, or in the configuration file",
                         key.env()
                     );
                     self.problem(key.name, message, None);
@@ -189,6 +199,11 @@ impl Gathered {
             source,
         });
     }
+}
+
+/// Whether a text for `store` is a URL with a password.
+fn holds_password(text: &str) -> bool {
+    RedisUrl::parse(text).is_ok_and(|url| url.has_password())
 }
 
 /// What goes on after "is not a setting".

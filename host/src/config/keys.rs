@@ -4,6 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use mcp_reporter_core::settings;
 
+use crate::store::RedisUrl;
+
 /// A key of the configuration, as documentation lists it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyInfo {
@@ -69,8 +71,8 @@ static HOST_KEYS: [KeyInfo; 8] = [
     KeyInfo {
         name: STORE,
         default: Some("sqlite"),
-        allowed: "sqlite or memory",
-        doc: "Where events wait: a SQLite file at local_cache_path, or memory (lost on exit).",
+        allowed: "sqlite, memory or redis://[[user]:password@]host[:port][/database][?prefix=text], likewise rediss:// (TLS), or redis+unix:///path",
+        doc: "Where events wait: a SQLite file at local_cache_path, memory (lost on exit), or Redis.",
         is_text: true,
     },
     KeyInfo {
@@ -148,7 +150,7 @@ pub(super) fn find(name: &str) -> Option<KeyInfo> {
 /// Whether `text` is a value that `key` may have; else what to say.
 pub(super) fn check(key: &KeyInfo, text: &str) -> Result<(), String> {
     let good = match key.name {
-        STORE => StoreKind::parse(text).is_some(),
+        STORE => return check_store(key, text),
         DURABILITY => Durability::parse(text).is_some(),
         LOG_LEVEL => LogLevel::parse(text).is_some(),
         LOG_FORMAT => LogFormat::parse(text).is_some(),
@@ -161,13 +163,30 @@ pub(super) fn check(key: &KeyInfo, text: &str) -> Result<(), String> {
     if good {
         return Ok(());
     }
-    // The URL of a store may hold a password.
-    let shown = match text.split_once("://") {
-        Some((scheme, _)) => format!("{}://…", settings::printable(scheme)),
-        None => settings::printable(text),
+    Err(format!(
+        "{} = \"{}\": must be {}",
+        key.name,
+        settings::printable(text),
+        key.allowed
+    ))
+}
+
+fn check_store(key: &KeyInfo, text: &str) -> Result<(), String> {
+    if StoreKind::parse(text).is_some() {
+        return Ok(());
+    }
+    // What is meant as a URL may hold a password.
+    let shown = match text.split_once(':') {
+        Some((scheme, _)) if !scheme.contains('@') => format!("{}:…", settings::printable(scheme)),
+        None if !text.contains('@') => settings::printable(text),
+        _ => "***".to_owned(),
+    };
+    let wrong = match RedisUrl::parse(text) {
+        Err(wrong) if RedisUrl::is_meant(text) => format!(" ({wrong})"),
+        _ => String::new(),
     };
     Err(format!(
-        "{} = \"{shown}\": must be {}",
+        "{} = \"{shown}\": must be {}{wrong}",
         key.name, key.allowed
     ))
 }
@@ -213,6 +232,8 @@ pub enum StoreKind {
     Sqlite,
     /// The process's memory.
     Memory,
+    /// A Redis server, at [`Config::redis`](super::Config::redis).
+    Redis,
 }
 
 impl StoreKind {
@@ -220,7 +241,7 @@ impl StoreKind {
         match text {
             "sqlite" => Some(StoreKind::Sqlite),
             "memory" => Some(StoreKind::Memory),
-            _ => None,
+            url => RedisUrl::parse(url).ok().map(|_| StoreKind::Redis),
         }
     }
 }

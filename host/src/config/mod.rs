@@ -27,18 +27,20 @@ use std::path::{Path, PathBuf};
 
 use mcp_reporter_core::settings::{Settings, printable};
 
+use crate::store::RedisUrl;
 use gather::{Entry, Gathered};
 use keys::{
     API_KEY, API_KEY_FILE, CA_FILE, DURABILITY, ENABLE, LOCAL_CACHE_PATH, LOG_FILE, LOG_FORMAT,
     LOG_LEVEL, MCP_ID, METRICS_LISTEN, STORE,
 };
 
-/// A checked configuration. Its `Debug` does not show the API key.
+/// A checked configuration. Its `Debug` shows neither the API key nor the store's password.
 #[derive(Debug, Clone)]
 pub struct Config {
     entries: BTreeMap<&'static str, Entry>,
     settings: Option<Settings>,
     store: StoreKind,
+    redis: Option<RedisUrl>,
     local_cache_path: PathBuf,
     durability: Durability,
     log_level: LogLevel,
@@ -55,7 +57,8 @@ pub struct Config {
 pub struct Shown {
     /// The key.
     pub key: &'static str,
-    /// Its value, paths made absolute; `*** (set)` for the API key; none when not set.
+    /// Its value, paths made absolute; `*** (set)` for the API key, `***` for the
+    /// store's password; none when not set.
     pub value: Option<String>,
     /// Where the value comes from.
     pub source: Source,
@@ -118,6 +121,14 @@ impl Config {
             gathered.entries.get(API_KEY).map(|entry| &entry.source)
         {
             warnings.extend(key_file::exposed(path, API_KEY));
+        } else if let Some(Entry {
+            text,
+            source: Source::File { path, .. },
+            ..
+        }) = gathered.entries.get(STORE)
+            && RedisUrl::parse(text).is_ok_and(|url| url.has_password())
+        {
+            warnings.extend(key_file::exposed(path, STORE));
         }
         let pairs = component_pairs(&gathered.entries);
         let settings = Settings::from_pairs(pairs).unwrap_or_else(|errors| {
@@ -172,6 +183,7 @@ impl Config {
         let path = |key| entries.get(key).map(|entry| resolve(entry, cwd));
         Ok(Config {
             store,
+            redis: choice(&entries, STORE, |text| RedisUrl::parse(text).ok()),
             local_cache_path: local_cache_path.unwrap_or_default(),
             durability: choice(&entries, DURABILITY, Durability::parse)
                 .unwrap_or(Durability::Process),
@@ -211,6 +223,23 @@ impl Config {
     /// `store`.
     pub fn store(&self) -> StoreKind {
         self.store
+    }
+
+    /// `store` where that is a Redis server.
+    pub fn redis(&self) -> Option<&RedisUrl> {
+        self.redis.as_ref()
+    }
+
+    /// The file in which the old client may have left events that are to be
+    /// taken over: the store itself, or what `local_cache_path` names beside a
+    /// Redis server; none where it was not set there.
+    pub fn legacy_cache(&self) -> Option<&Path> {
+        let looked_for = match self.store {
+            StoreKind::Sqlite => true,
+            StoreKind::Redis => self.entries.contains_key(LOCAL_CACHE_PATH),
+            StoreKind::Memory => false,
+        };
+        looked_for.then_some(&self.local_cache_path)
     }
 
     /// `local_cache_path`. Empty when it is neither set nor needed and there is
@@ -269,6 +298,7 @@ impl Config {
         let path = |path: &Path| (!path.as_os_str().is_empty()).then(|| path.display().to_string());
         let value = match key.name {
             API_KEY => entry.map(|_| "*** (set)".to_owned()),
+            STORE if self.redis.is_some() => self.redis.as_ref().map(RedisUrl::to_string),
             LOCAL_CACHE_PATH => path(&self.local_cache_path),
             LOG_FILE => self.log_file().and_then(path),
             CA_FILE => self.ca_file().and_then(path),

@@ -17,10 +17,6 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject},
-};
 use wasmtime_wasi_http::{
     Error, RequestOptions, WasiBody, WasiHttpHooks, p2::bindings::http::types::ErrorCode,
 };
@@ -28,6 +24,7 @@ use wasmtime_wasi_http::{
 use self::body::Answer;
 use super::EngineError;
 use crate::metrics::{Answered, Metrics};
+use crate::tls;
 
 /// How long a TCP connection may take. The component's own deadline for a request is shorter;
 /// this one ends a connection that nobody waits for any more.
@@ -74,13 +71,13 @@ impl Egress {
         // Without it, a request waits 40 ms for an acknowledgement that the peer delays.
         http.set_nodelay(true);
         http.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let roots = if allowed.tls {
-            roots(ca_file)?
+        let tls = if allowed.tls {
+            tls::client(ca_file)
         } else {
-            RootCertStore::empty()
+            tls::client_without_roots()
         };
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(roots)?)
+            .with_tls_config(tls.map_err(EngineError::Tls)?)
             .https_or_http()
             .enable_http1()
             .wrap_connector(http);
@@ -191,44 +188,6 @@ impl Destination {
 
 fn port(authority: &Authority, tls: bool) -> u16 {
     authority.port_u16().unwrap_or(if tls { 443 } else { 80 })
-}
-
-fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, EngineError> {
-    let mut roots = RootCertStore::empty();
-    // One unreadable certificate among the system's says nothing about the coordinator's.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(path) = ca_file {
-        let failed = |error: &dyn std::fmt::Display| {
-            EngineError::Tls(format!(
-                "ca_file = {:?}: {error}",
-                path.display().to_string()
-            ))
-        };
-        let mut found = false;
-        for certificate in CertificateDer::pem_file_iter(path).map_err(|e| failed(&e))? {
-            let certificate = certificate.map_err(|e| failed(&e))?;
-            roots.add(certificate).map_err(|e| failed(&e))?;
-            found = true;
-        }
-        if !found {
-            return Err(failed(&"it has no certificate in PEM form"));
-        }
-    }
-    if roots.is_empty() {
-        let text = "the system has no trusted certificates; set ca_file to a file that has (PEM)";
-        return Err(EngineError::Tls(text.to_owned()));
-    }
-    Ok(roots)
-}
-
-fn tls(roots: RootCertStore) -> Result<ClientConfig, EngineError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| EngineError::Tls(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(config)
 }
 
 /// `wasi:http/outgoing-handler` for one instance.

@@ -117,6 +117,7 @@ impl Store for Graves {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mcp_reporter_core::outbox;
 
     #[test]
     fn the_cause_is_read_off_the_last_failure() {
@@ -144,7 +145,11 @@ mod tests {
             size: 3,
             random: 4,
         };
-        let mut record = Record::new(Action::Complete, "i", "k".into(), None, b"{}".to_vec());
+        let value = outbox::new_value(Action::Complete, "i", "k", "", 2, |out| {
+            out.extend_from_slice(b"{}");
+            Ok::<_, outbox::BadRecord>(())
+        });
+        let mut record = Record::decode(&value.unwrap()).unwrap();
         record.last_failure = "HTTP 422".into();
         let value = record.encode();
         assert_eq!(grave(&key.name(Place::Waiting), &value), None);

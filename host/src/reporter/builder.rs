@@ -6,7 +6,10 @@ use super::{BuildError, Factory, Inner, LegacyImport, MetricsError, Reporter};
 use crate::config::{self, Config};
 use crate::engine::{self, Egress, Engine, EngineError, EngineOptions};
 use crate::metrics::{Listener, Metrics, Refresh};
-use crate::store::{Durability, MemoryStore, SqliteOptions, SqliteStore, Store, StoreError};
+use crate::store::{
+    Durability, MemoryStore, RedisOptions, RedisStore, SqliteOptions, SqliteStore, Store,
+    StoreError, StoreWarning,
+};
 use etcetera::BaseStrategy;
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -113,8 +116,13 @@ impl ReporterBuilder {
         // From here on it must not be dropped by a return: that would block.
         let inner = handle
             .spawn(async move {
-                let legacy = (self.store.is_none() && config.store() == config::StoreKind::Sqlite)
-                    .then(|| config.local_cache_path().to_owned());
+                let legacy = config
+                    .legacy_cache()
+                    .filter(|_| self.store.is_none())
+                    // Only where it is the store itself was it made by now.
+                    .filter(|path| config.redis().is_none() || path.exists())
+                    .map(ToOwned::to_owned);
+                let holder = lease_holder(config.store());
                 let cache_dir = self.cache_dir.or_else(cache_dir);
                 let store = match self.store {
                     Some(store) => store,
@@ -138,7 +146,7 @@ impl ReporterBuilder {
                     .pairs()
                     .map(|(k, v)| (k.to_owned(), v.to_owned()))
                     .collect();
-                pairs.push(("lease_holder".to_owned(), lease_holder()));
+                pairs.push(("lease_holder".to_owned(), holder.clone()));
                 let component = tokio::task::spawn_blocking({
                     let ca_file = config.ca_file().map(ToOwned::to_owned);
                     let metrics = metrics.clone();
@@ -168,7 +176,7 @@ impl ReporterBuilder {
                 let address = served.map(|listener| {
                     let listener = listener?;
                     let address = listener.address();
-                    serve(listener, &factory);
+                    serve(listener, &factory, &holder);
                     Some(address)
                 });
                 Ok::<_, BuildError>((accepting, delivering, factory, legacy, address))
@@ -218,12 +226,12 @@ async fn bind(
 }
 
 /// Serves the metrics until the runtime ends.
-fn serve(listener: Listener, factory: &Arc<Factory>) {
+fn serve(listener: Listener, factory: &Arc<Factory>, holder: &str) {
     let Some(metrics) = factory.metrics.clone() else {
         return;
     };
     tracing::info!("metrics are at http://{}/metrics", listener.address());
-    let own = format!("{}#", lease_holder());
+    let own = format!("{holder}#");
     let (factory, sink) = (factory.clone(), metrics.clone());
     let refresh: Refresh = Arc::new(move || {
         let (factory, sink, own) = (factory.clone(), sink.clone(), own.clone());
@@ -240,7 +248,8 @@ fn serve(listener: Listener, factory: &Arc<Factory>) {
     tokio::spawn(listener.serve(metrics, refresh));
 }
 
-/// Imports what the old client left in the file that now is the store.
+/// Imports what the old client left in the file that now is the store, or in
+/// the one that is named beside it.
 async fn take_over(reporter: &Reporter, path: &std::path::Path) -> Result<(), BuildError> {
     let import = match LegacyImport::open(path) {
         Ok(import) => import,
@@ -284,25 +293,48 @@ fn engine(cache_dir: Option<PathBuf>) -> Result<Engine, EngineError> {
 }
 
 async fn open(config: &Config) -> Result<Arc<dyn Store>, BuildError> {
+    let durability = match config.durability() {
+        config::Durability::Process => Durability::Process,
+        config::Durability::Power => Durability::Power,
+    };
+    if let Some(url) = config.redis() {
+        let options = RedisOptions {
+            url: url.clone(),
+            ca_file: config.ca_file().map(ToOwned::to_owned),
+            durability,
+        };
+        let (store, warnings) = RedisStore::open(options).await?;
+        warn(&warnings);
+        return Ok(Arc::new(store));
+    }
     if config.store() == config::StoreKind::Memory {
         return Ok(Arc::new(MemoryStore::new()));
     }
     let options = SqliteOptions {
         path: config.local_cache_path().to_owned(),
-        durability: match config.durability() {
-            config::Durability::Process => Durability::Process,
-            config::Durability::Power => Durability::Power,
-        },
+        durability,
     };
     let opened = tokio::task::spawn_blocking(|| SqliteStore::open(options)).await;
     let (store, warnings) = opened.map_err(|e| BuildError::Threads(std::io::Error::other(e)))??;
-    for warning in warnings {
-        tracing::warn!("{warning}");
-    }
+    warn(&warnings);
     Ok(Arc::new(store))
 }
 
+fn warn(warnings: &[StoreWarning]) {
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
 /// How others see who delivers.
-fn lease_holder() -> String {
-    format!("pid-{}", std::process::id())
+fn lease_holder(store: config::StoreKind) -> String {
+    let pid = std::process::id();
+    // Who shares a Redis may be on another machine.
+    let machine = (store == config::StoreKind::Redis)
+        .then(sysinfo::System::host_name)
+        .and_then(Result::ok);
+    match machine {
+        Some(machine) => format!("pid-{pid}@{machine}"),
+        None => format!("pid-{pid}"),
+    }
 }

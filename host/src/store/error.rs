@@ -115,6 +115,32 @@ pub enum StoreError {
         /// What the system or SQLite said.
         detail: String,
     },
+    /// A server cannot be reached, or the connection to it broke.
+    #[error("the store {store} cannot be reached: {detail}; it is tried again when next needed")]
+    Unreachable {
+        /// Its URL, without the password.
+        store: String,
+        /// What the system or the server said.
+        detail: String,
+    },
+    /// A server did not answer. A write may have been done or not.
+    #[error(
+        "the store {store} did not answer within {waited_s} s; a write that was under way may have been done or not"
+    )]
+    Unanswered {
+        /// Its URL, without the password.
+        store: String,
+        /// How long it was waited for, in seconds.
+        waited_s: u64,
+    },
+    /// A server is there and does not do what it is asked.
+    #[error("the store {store} refuses: {detail}")]
+    Refused {
+        /// Its URL, without the password.
+        store: String,
+        /// What the server said, or what is wrong with it.
+        detail: String,
+    },
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
@@ -167,5 +193,29 @@ pub enum StoreWarning {
         path: PathBuf,
         /// The permission bits it had.
         mode: u32,
+    },
+    /// A server cannot be reached yet.
+    #[error("{error}; until then, reports fail")]
+    Away {
+        /// Why not.
+        error: Box<StoreError>,
+    },
+    /// A server may drop keys to make room.
+    #[error(
+        "the store {store} may drop events when its memory is full (maxmemory-policy {policy}); set maxmemory-policy noeviction there"
+    )]
+    Evicts {
+        /// Its URL, without the password.
+        store: String,
+        /// Its policy.
+        policy: String,
+    },
+    /// A server does not keep what it acknowledged.
+    #[error("the store {store} does not keep events as durability wants it; set {wanted} there")]
+    Volatile {
+        /// Its URL, without the password.
+        store: String,
+        /// What to set it to.
+        wanted: &'static str,
     },
 }

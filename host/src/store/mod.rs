@@ -14,6 +14,7 @@ mod legacy;
 #[cfg(test)]
 mod legacy_tests;
 mod memory;
+mod redis;
 mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use async_trait::async_trait;
 pub use self::error::{StoreError, StoreWarning};
 pub use self::legacy::{LegacyCache, LegacyRow};
 pub use self::memory::MemoryStore;
+pub use self::redis::{RedisOptions, RedisStore, RedisUrl};
 pub use self::sqlite::{Backup, Durability, SqliteOptions, SqliteStore, backup};
 
 /// A key-value store.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Durability, MemoryStore, SqliteOptions, SqliteStore, Store, StoreError};
 
 /// Longer than any of these takes on a busy machine, shorter than anybody's patience.
-const DEADLINE: Duration = Duration::from_secs(60);
+pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 
 fn text(s: &str) -> Vec<u8> {
     s.as_bytes().to_vec()
@@ -22,7 +22,7 @@ async fn sorted_keys(store: &dyn Store) -> Vec<String> {
     keys
 }
 
-async fn conforms(store: Arc<dyn Store>) {
+pub(super) async fn conforms(store: Arc<dyn Store>) {
     values(&*store).await;
     batches(&*store).await;
     increments(&*store).await;

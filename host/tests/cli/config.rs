@@ -26,7 +26,11 @@ fn a_bad_configuration_is_refused_key_by_key() {
         ),
         (
             format!("{good}\n{key}\nstore = \"tape\""),
-            "must be sqlite or memory",
+            "must be sqlite, memory or redis://",
+        ),
+        (
+            format!("{good}\n{key}\nstore = \"redis://me:{KEY}@h/x\""),
+            "its database is not a whole number",
         ),
         (good.to_owned(), "coordinator_api_key is not set"),
         (

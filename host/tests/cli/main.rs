@@ -9,5 +9,6 @@ mod home;
 mod import;
 mod log;
 mod outbox;
+mod redis;
 mod report;
 mod usage;

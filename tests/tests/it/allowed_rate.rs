@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use crate::PEER;
 
 /// No `limit` + 1 receipts in a row lie within `window`.
-fn assert_rate(receipts: &[Receipt], limit: usize, window: Duration) {
+pub fn assert_rate(receipts: &[Receipt], limit: usize, window: Duration) {
     for (at, group) in receipts.windows(limit + 1).enumerate() {
         let took = group[limit].at - group[0].at;
         assert!(

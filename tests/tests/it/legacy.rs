@@ -6,7 +6,7 @@ use mcp_reporter_tests::{
 };
 
 /// The old client puts aside what it could not send.
-const PUT_ASIDE: &str = r#"
+pub const PUT_ASIDE: &str = r#"
 import json, sqlite3, sys
 db = sqlite3.connect(sys.argv[1])
 db.execute("""CREATE TABLE IF NOT EXISTS failed_interactions (
@@ -31,7 +31,7 @@ print(db.execute("SELECT count(*), sum(retry_count) FROM failed_interactions").f
 print(db.execute("PRAGMA integrity_check").fetchone()[0])
 "#;
 
-const TWO_EVENTS: &str = r#"[
+pub const TWO_EVENTS: &str = r#"[
  {"action": "interaction_start", "interaction_id": "int_1718000000_1a2b3c4d", "mcp_id": "old é",
   "timestamp": 1718000000.123456, "request_data": {"user_id": "ü😀", "big": 123456789012345678901234567890, "f": 1e16}},
  {"action": "interaction_complete", "interaction_id": "int_1718000000_1a2b3c4d", "mcp_id": "old é",

@@ -17,6 +17,7 @@ mod legacy;
 mod metrics;
 mod old_client;
 mod oracle;
+mod redis;
 mod secrets;
 mod sharing;
 mod shutdown;

@@ -120,7 +120,7 @@ async fn the_key_is_in_no_debug_output_and_no_error() {
         ("coordinator_api_key", format!(" {KEY}")),
         ("coordinator_url", format!("http://{KEY}@host")),
         ("coordinator_url", format!("http://user:{KEY}@host:80/")),
-        ("store", format!("redis://:{KEY}@host")),
+        ("store", format!("redis://:{KEY}@host/{KEY}")),
     ] {
         let error = builder(&settings)
             .set(key, value)

@@ -222,7 +222,8 @@ fn toml_types_that_do_not_fit_are_refused() {
         ("retry_delay = 0", format!("retry_delay = \"0\": {seconds}")),
         ("retry_delay = 0.0", format!("retry_delay = \"0.0\": {seconds}")),
         ("retry_delay = 1e400", format!("retry_delay = \"1e400\": {seconds}")),
-        ("store = 5", "store = 5: must be text in quotes: sqlite or memory".to_owned()),
+        ("store = ['redis://:hush@h']", "store = ***: must be text in quotes: sqlite, memory or redis://[[user]:password@]host[:port][/database][?prefix=text], likewise rediss:// (TLS), or redis+unix:///path".to_owned()),
+        ("store = 5", "store = 5: must be text in quotes: sqlite, memory or redis://[[user]:password@]host[:port][/database][?prefix=text], likewise rediss:// (TLS), or redis+unix:///path".to_owned()),
         ("log_file = ['a']", "log_file = ['a']: must be text in quotes: a path".to_owned()),
         (
             "enable_interaction_logging = 2",

@@ -82,6 +82,17 @@ fn the_key_is_no_flag() {
 }
 
 #[test]
+fn a_store_with_a_password_is_no_flag() {
+    let place = Place::new().flag("store", "redis://:hush@h");
+    assert_eq!(
+        place.error(),
+        "--store: every user of the machine can read a command line: a URL with a password must be given as MCP_REPORTER_STORE, or in the configuration file"
+    );
+    let place = Place::new().flag("store", "redis://h");
+    assert_eq!(place.load().store(), StoreKind::Redis);
+}
+
+#[test]
 fn nothing_shows_the_key() {
     let place = Place::with_file(ON);
     let config = place.load();
@@ -127,5 +138,13 @@ fn files_with_a_key_that_others_can_read_are_warned_of() {
     assert_eq!(
         warnings(&place.env("MCP_REPORTER_COORDINATOR_API_KEY", "other")),
         ""
+    );
+    let place = Place::with_file(&format!("{ON}store = 'redis://:hush@h'\n"));
+    let place = place.env("MCP_REPORTER_COORDINATOR_API_KEY", "other");
+    assert_eq!(warnings(&place), "");
+    set_mode(&place.path("work/mcp_config.toml"), 0o644);
+    assert_eq!(
+        warnings(&place),
+        "DIR/work/mcp_config.toml holds store and other users can read it (mode 0644): chmod 600 DIR/work/mcp_config.toml"
     );
 }

@@ -130,17 +130,6 @@ fn log_levels_may_have_pythons_names() {
 fn bad_host_values_are_named() {
     let table = [
         (
-            "store",
-            "postgres",
-            "store = \"postgres\": must be sqlite or memory",
-        ),
-        (
-            "store",
-            "redis://user:hush@h/0",
-            "store = \"redis://…\": must be sqlite or memory",
-        ),
-        ("store", "", "store = \"\": must be sqlite or memory"),
-        (
             "durability",
             "none",
             "durability = \"none\": must be process or power",
@@ -183,6 +172,64 @@ fn bad_host_values_are_named() {
             format!("{message} (set by the program)")
         );
     }
+}
+
+#[test]
+fn a_store_that_cannot_be_is_told_without_its_password() {
+    let allowed = "must be sqlite, memory or redis://[[user]:password@]host[:port][/database][?prefix=text], likewise rediss:// (TLS), or redis+unix:///path";
+    let table = [
+        ("postgres", "postgres", ""),
+        ("", "", ""),
+        ("postgres://me:hush@h/0", "postgres:…", ""),
+        ("me:hush@h", "me:…", ""),
+        ("hush@h", "***", ""),
+        ("hush@h:1", "***", ""),
+        (
+            "redis://user:hush@h/x",
+            "redis:…",
+            " (its database is not a whole number from 0)",
+        ),
+        (
+            "redis://h?pass=hush",
+            "redis:…",
+            " (after ? it may have prefix only)",
+        ),
+        (
+            "rediss://hu/sh:hush@h",
+            "rediss:…",
+            " (its database is not a whole number from 0)",
+        ),
+    ];
+    for (text, shown, wrong) in table {
+        assert_eq!(
+            code(&[("store", text)]).unwrap_err(),
+            format!("store = \"{shown}\": {allowed}{wrong} (set by the program)")
+        );
+    }
+}
+
+#[test]
+fn a_redis_store_is_read_and_its_password_not_shown() {
+    let config = code(&[("store", "redis://me:hu%73h@h/2")]).unwrap();
+    assert_eq!(config.store(), StoreKind::Redis);
+    let text = "redis://me:***@h:6379/2";
+    assert_eq!(config.redis().unwrap().to_string(), text);
+    assert_eq!(shown(&config, "store").0.as_deref(), Some(text));
+    let debug = format!("{config:?}");
+    assert!(!debug.contains("hu%73h"), "{debug}");
+    // The API key of these tests is "hush" too, and not there either.
+    assert!(!debug.contains("hush"), "{debug}");
+}
+
+#[test]
+fn the_old_clients_cache_is_looked_for_where_it_may_be() {
+    let redis = ("store", "redis://h");
+    let path = ("local_cache_path", "old.db");
+    let looked_for = |more: &[(&str, &str)]| code(more).unwrap().legacy_cache().map(Path::to_owned);
+    assert_eq!(looked_for(&[path]), Some("old.db".into()));
+    assert_eq!(looked_for(&[redis, path]), Some("old.db".into()));
+    assert_eq!(looked_for(&[redis]), None);
+    assert_eq!(looked_for(&[("store", "memory"), path]), None);
 }
 
 #[test]

@@ -36,6 +36,7 @@ async fn endless_computing_is_stopped_and_lets_others_run_meanwhile() {
         Arc::new([]),
         &egress,
         Deadline::new(limit),
+        false,
     );
     let mut store = WasmStore::new(&engine.engine, state);
     deadline::enforce(&mut store);
