@@ -1,6 +1,7 @@
 //! `cargo xtask …`: what plain cargo cannot do.
 
 mod bench;
+mod fuzz;
 
 use std::env;
 use std::process::{Command, ExitCode};
@@ -8,8 +9,9 @@ use std::process::{Command, ExitCode};
 const USAGE: &str = "\
 usage: cargo xtask <task>
 
-  test   all tests: unit, whole-system, documentation
-  bench  all benchmarks, and whether they keep their bounds
+  test                all tests: unit, whole-system, documentation
+  bench               all benchmarks, and whether they keep their bounds
+  fuzz [--seconds N]  every fuzz target, each for N seconds (60)
 ";
 
 fn main() -> ExitCode {
@@ -17,6 +19,7 @@ fn main() -> ExitCode {
     let result = match task.as_deref() {
         Some("test") => test(),
         Some("bench") => bench::run(),
+        Some("fuzz") => fuzz::run(&env::args().skip(2).collect::<Vec<_>>()),
         _ => Err(USAGE.to_owned()),
     };
     match result {
@@ -48,7 +51,8 @@ fn test() -> Result<(), String> {
             "--tests",
         ])?;
     }
-    cargo(&["test", "--release", "--workspace", "--doc"])
+    cargo(&["test", "--release", "--workspace", "--doc"])?;
+    fuzz::replay()
 }
 
 fn cargo(args: &[&str]) -> Result<(), String> {
