@@ -10,4 +10,5 @@ mod import;
 mod log;
 mod outbox;
 mod report;
+mod security;
 mod usage;
