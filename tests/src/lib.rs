@@ -4,6 +4,7 @@
 //! the end.
 
 mod exposition;
+mod leaks;
 mod oracle;
 mod process;
 mod python;
@@ -11,6 +12,7 @@ mod redis_server;
 mod scripted;
 
 pub use exposition::{Exposition, get, scrape};
+pub use leaks::{files_with_the_key, holds_the_key, lines_with_the_key};
 pub use oracle::{Left, Story, Tally, Witnessed, outbox};
 pub use process::Process;
 pub use python::python;

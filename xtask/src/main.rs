@@ -2,6 +2,7 @@
 
 mod bench;
 mod debian;
+mod fuzz;
 mod simulate;
 
 use std::env;
@@ -12,6 +13,7 @@ usage: cargo xtask <task>
 
   test      all tests: unit, whole-system, documentation
   bench     all benchmarks, and whether they keep their bounds
+  fuzz      every fuzz target, --seconds N each (60)
   simulate  random runs of the core against failing stores, clocks and
             coordinators, on all cores: --minutes N [--seed S]; with only
             --seed S, what that one run does
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
     let result = match task.as_deref() {
         Some("test") => test(),
         Some("bench") => bench::run(),
+        Some("fuzz") => fuzz::run(&env::args().skip(2).collect::<Vec<_>>()),
         Some("simulate") => simulate::run(env::args().skip(2)),
         _ => Err(USAGE.to_owned()),
     };
@@ -55,7 +58,8 @@ fn test() -> Result<(), String> {
             "--tests",
         ])?;
     }
-    cargo(&["test", "--release", "--workspace", "--doc"])
+    cargo(&["test", "--release", "--workspace", "--doc"])?;
+    fuzz::replay()
 }
 
 fn cargo(args: &[&str]) -> Result<(), String> {

@@ -141,7 +141,7 @@ mod tests {
         let key = EventKey {
             ns: 1,
             interaction: 2,
-            stage: mcp_reporter_core::outbox::Stage::End,
+            stage: outbox::Stage::End,
             size: 3,
             random: 4,
         };

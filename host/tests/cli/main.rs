@@ -11,4 +11,5 @@ mod log;
 mod outbox;
 mod redis;
 mod report;
+mod security;
 mod usage;

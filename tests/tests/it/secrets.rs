@@ -1,40 +1,13 @@
 //! The API key stays where it was configured.
 
-use std::fs;
-use std::path::Path;
-
 use mcp_reporter::Config;
 use mcp_reporter::coordinator::{CoordinatorOptions, Fault};
 use mcp_reporter_tests::{
-    KEY, Place, Process, SOON, Scripted, answer, builder, coordinator, faulty, until,
+    KEY, Place, Process, SOON, Scripted, answer, builder, cache_dir, coordinator, faulty,
+    files_with_the_key, lines_with_the_key, until,
 };
 
 use crate::PEER;
-
-/// Every file under `folder` in which the key stands.
-fn files_with_the_key(folder: &Path) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files_with_the_key(&path));
-        } else {
-            // SQLite's own files may go away.
-            let bytes = fs::read(&path).unwrap_or_default();
-            if bytes
-                .windows(KEY.len())
-                .any(|window| window == KEY.as_bytes())
-            {
-                found.push(path.display().to_string());
-            }
-        }
-    }
-    found
-}
-
-fn lines_with_the_key(log: &str) -> Vec<&str> {
-    log.lines().filter(|line| line.contains(KEY)).collect()
-}
 
 #[tokio::test]
 async fn the_key_is_in_no_file_and_no_log_line_at_any_level() {
@@ -83,6 +56,34 @@ async fn the_key_is_in_no_file_and_no_log_line_at_any_level() {
     let log = peer.whole_log().await;
     assert_eq!(lines_with_the_key(&log), [""; 0]);
     assert!(log.contains("WARN"));
+    assert_eq!(files_with_the_key(&cache_dir()), [""; 0]);
+}
+
+#[tokio::test]
+async fn the_key_is_not_kept_when_headers_repeat_it_or_a_redirect_would_carry_it() {
+    for status in [307, 401, 429, 503] {
+        let place = Place::new();
+        let server = Scripted::start(move |request| {
+            let heard = request.headers()["authorization"].clone();
+            let mut answer = answer(status, heard.as_bytes().to_vec());
+            for name in ["retry-after", "www-authenticate", "location", "x-heard"] {
+                answer.headers_mut().insert(name, heard.clone());
+            }
+            answer
+        })
+        .await;
+        let mut peer = Process::start(PEER, "trace", &place.fast(&server.url())).await;
+        peer.send("report start i {}");
+        peer.acknowledged(1).await;
+        until("it was tried", || async { !server.requests().is_empty() }).await;
+        peer.shutdown(2_000).await;
+        let log = peer.whole_log().await;
+        assert_eq!(lines_with_the_key(&log), [""; 0]);
+        assert_eq!(files_with_the_key(place.folder()), [""; 0]);
+        for request in server.requests() {
+            assert_eq!(request.uri(), "/api/v2/interactions");
+        }
+    }
 }
 
 #[tokio::test]

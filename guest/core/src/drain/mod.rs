@@ -267,10 +267,9 @@ impl Drainer {
         if !ours {
             let window = self.settings.rate_period;
             let mut log = control.log.clone();
-            log.resize(
-                log.len() + control.reserved as usize,
-                control.reserved_until,
-            );
+            // More than the limit hold up no longer than the limit does.
+            let reserved = control.reserved.min(self.settings.rate_limit) as usize;
+            log.resize(log.len() + reserved, control.reserved_until);
             let log = log.into_iter().map(|at| from_wall(at, now, window));
             self.throttle.load(log);
         }

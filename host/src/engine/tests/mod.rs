@@ -1,5 +1,6 @@
 //! The built component on this engine, with real sockets.
 
+mod hostile;
 mod limits;
 mod loading;
 mod network;
