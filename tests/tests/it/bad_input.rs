@@ -324,7 +324,7 @@ async fn a_wrong_setting_is_refused_by_name_value_and_what_is_allowed() {
             "a\nb",
             "must be 1 to 256 bytes of text without control characters",
         ),
-        ("store", "postgres", "must be sqlite or memory"),
+        ("store", "postgres", "must be sqlite, memory or redis://"),
         ("durability", "hope", "must be process or power"),
     ] {
         let settings = with(good.clone(), &[(key, value)]);

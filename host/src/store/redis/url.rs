@@ -170,9 +170,8 @@ impl fmt::Display for RedisUrl {
         match &self.address {
             Address::Tcp { host, port, tls } => {
                 f.write_str(if *tls { "rediss://" } else { "redis://" })?;
-                match (&self.user, &self.password) {
-                    (user, Some(_)) => write!(f, "{}:***@", user.as_deref().unwrap_or_default())?,
-                    _ => {}
+                if self.password.is_some() {
+                    write!(f, "{}:***@", self.user.as_deref().unwrap_or_default())?;
                 }
                 if host.contains(':') {
                     write!(f, "[{host}]:{port}")?;
