@@ -3,6 +3,7 @@
 use mcp_reporter_core::{
     accept::Refusal,
     event::{self, Report},
+    store::Random as _,
 };
 
 use crate::{
@@ -46,7 +47,7 @@ impl Guest for Component {
     }
 
     fn new_interaction_id() -> String {
-        event::new_interaction_id(clock::now().wall_ns, &mut Pool::default())
+        event::new_interaction_id(clock::now().wall_ns, Pool::default().number() as u32)
     }
 }
 

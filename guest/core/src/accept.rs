@@ -154,7 +154,11 @@ impl Acceptor {
         let mut buffer = [0; KEY_BYTES];
         let idempotency_key = match report.idempotency_key {
             Some(given) => given,
-            None => event::new_idempotency_key(&mut buffer, now.wall_ns, random),
+            None => {
+                let mut bytes = [0; 10];
+                random.fill(&mut bytes);
+                event::new_idempotency_key(&mut buffer, now.wall_ns, bytes)
+            }
         };
         let mut size = 0;
         let value = outbox::new_value(
@@ -209,11 +213,11 @@ impl Acceptor {
             }
         };
         let size = u64::from(key.size);
-        let over = |t: &Totals, slack: u64| {
-            t.events() + 1 > share(max_events) + max_events / slack
-                || t.bytes() + size > share(max_bytes) + max_bytes / slack
+        let over = |t: &Totals, slack: (u64, u64)| {
+            t.events() + 1 > share(max_events) + slack.0
+                || t.bytes() + size > share(max_bytes) + slack.1
         };
-        if !over(&self.totals, u64::MAX) {
+        if !over(&self.totals, (0, 0)) {
             return Ok(());
         }
         if self.settings.when_full == WhenFull::DropOldest {
@@ -228,7 +232,12 @@ impl Acceptor {
             self.refresh_totals(store, random, now)?;
             // While another delivers nothing can be dropped; a twentieth more
             // is taken meanwhile.
-            if !over(&self.totals, if dropped { u64::MAX } else { 20 }) {
+            let slack = if dropped {
+                (0, 0)
+            } else {
+                (max_events / 20, max_bytes / 20)
+            };
+            if !over(&self.totals, slack) {
                 return Ok(());
             }
         }

@@ -24,14 +24,14 @@ pub mod admin;
 pub mod backoff;
 pub mod control;
 pub mod drain;
-pub mod event;
-pub mod json;
-pub mod outbox;
 pub mod settings;
-mod sort;
 pub mod store;
 pub mod text;
 pub mod throttle;
+
+pub use mcp_reporter_event::{event, json, outbox};
+
+use mcp_reporter_event::{digits, sort};
 
 #[cfg(test)]
 mod testing;

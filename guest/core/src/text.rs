@@ -1,37 +1,11 @@
-//! Text without `core::fmt`, whose machinery would be a twentieth of the component.
+//! What others wrote, as a text.
 
-use crate::event::push_decimal;
 use crate::prelude::*;
-
-/// `n` in decimal.
-#[must_use]
-pub fn decimal(n: u64) -> String {
-    let mut out = Vec::new();
-    push_decimal(&mut out, n, 1);
-    ascii(out)
-}
-
-/// Bytes that are all ASCII, as a text.
-pub(crate) fn ascii(bytes: Vec<u8>) -> String {
-    String::from_utf8(bytes).unwrap_or_default()
-}
-
-/// The number that `digits` is in decimal: no sign, no space; none beyond 64 bits.
-pub(crate) fn whole(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() {
-        return None;
-    }
-    digits.iter().try_fold(0u64, |n, b| {
-        let digit = b.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        n.checked_mul(10)?.checked_add(digit.into())
-    })
-}
+pub(crate) use mcp_reporter_event::errors_by_message;
+pub use mcp_reporter_event::text::{ascii, decimal, whole};
 
 /// What stands before and after the first `byte`.
-pub(crate) fn split_once(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
+pub fn split_once(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
     let at = text.iter().position(|b| *b == byte)?;
     Some((text.get(..at)?, text.get(at + 1..)?))
 }
@@ -78,20 +52,6 @@ pub fn lossy(mut bytes: &[u8]) -> String {
     }
 }
 
-/// Gives error types that have a `message` what is expected of an error.
-macro_rules! errors_by_message {
-    ($($error:ty),+) => {$(
-        impl core::fmt::Display for $error {
-            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-                f.write_str(&self.message())
-            }
-        }
-
-        impl core::error::Error for $error {}
-    )+};
-}
-pub(crate) use errors_by_message;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,11 +69,6 @@ mod tests {
         fn an_answer_is_told_without_the_secret(before: String, after: String) {
             let told = answer_text(format!(" {before}s3cret{after}s3cret").as_bytes(), "s3cret");
             prop_assert!(!told.contains("s3cret") && told.ends_with("***"));
-        }
-
-        #[test]
-        fn decimal_is_as_the_standard_library_has_it(n: u64) {
-            prop_assert_eq!(decimal(n), n.to_string());
         }
     }
 }

@@ -54,6 +54,7 @@ use crate::store::Store;
 use accept::Accepting;
 use deliver::Delivering;
 use mcp_reporter_core::event;
+use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -212,7 +213,9 @@ impl Reporter {
     #[must_use]
     pub fn new_interaction_id(&self) -> String {
         let since_epoch = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
-        event::new_interaction_id(since_epoch.as_nanos() as u64, &mut SystemRandom)
+        // Seeded by the system: an id must be unlikely to repeat, not secret.
+        let random = RandomState::new().hash_one(()) as u32;
+        event::new_interaction_id(since_epoch.as_nanos() as u64, random)
     }
 
     /// Begins an interaction: makes its id and reports its start.
@@ -494,19 +497,5 @@ impl Reporter {
             return Err(ReportError::Disabled);
         };
         Ok(inner.factory.instance().await?)
-    }
-}
-
-/// The system's random bytes.
-struct SystemRandom;
-
-impl mcp_reporter_core::store::Random for SystemRandom {
-    fn fill(&mut self, buf: &mut [u8]) {
-        // RandomState is seeded by the system; an id must be unlikely to repeat, not secret.
-        use std::hash::{BuildHasher, RandomState};
-        for chunk in buf.chunks_mut(8) {
-            let bytes = RandomState::new().hash_one(()).to_le_bytes();
-            chunk.copy_from_slice(&bytes[..chunk.len()]);
-        }
     }
 }

@@ -26,7 +26,7 @@ pub use verdict::Answer;
 
 use crate::backoff;
 use crate::control::{Held, LEASE, Mode, RENEWAL, nanos};
-use crate::event::put_hex;
+use crate::digits;
 use crate::outbox::{EventKey, Place, Record, Stage, bytes, names, sort_out};
 use crate::prelude::*;
 use crate::settings::Settings;
@@ -198,8 +198,7 @@ impl Drainer {
         let mut b = [0; 4];
         random.fill(&mut b);
         let name = settings.lease_holder.as_deref().unwrap_or("reporter");
-        let mut id = [0; 8];
-        put_hex(&mut id, u32::from_le_bytes(b).into());
+        let id = &digits::hex(u32::from_le_bytes(b).into())[8..];
         Self {
             holder: [name, "#", &ascii(id.to_vec())].concat(),
             token: 0,

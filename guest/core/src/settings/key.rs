@@ -1,7 +1,7 @@
 //! The rules: names, defaults, bounds, and what is said about a bad text.
 
 use super::{ApiKey, Endpoint};
-use crate::event::put_hex;
+use crate::digits;
 use crate::prelude::*;
 use crate::text::{ascii, errors_by_message, split_once, whole};
 
@@ -402,10 +402,9 @@ pub fn printable(text: &str) -> String {
 }
 
 fn push_escape(shown: &mut String, c: char) {
-    let mut digits = [0; 4];
-    put_hex(&mut digits, u32::from(c).into());
-    let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
-    for part in ["\\u{", &ascii(digits[zeros.min(3)..].to_vec()), "}"] {
+    let digits = digits::hex(u32::from(c).into());
+    let zeros = digits[..15].iter().take_while(|digit| **digit == b'0');
+    for part in ["\\u{", &ascii(digits[zeros.count()..].to_vec()), "}"] {
         shown.push_str(part);
     }
 }

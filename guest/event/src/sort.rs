@@ -1,7 +1,7 @@
 //! Sorting, small: the standard library's sorts make up a tenth of the component.
 
 /// Sorts in place, by heap sort. Equal items may change places.
-pub(crate) fn sort<T: Copy>(items: &mut [T], less: fn(&T, &T) -> bool) {
+pub fn sort<T: Copy>(items: &mut [T], less: fn(&T, &T) -> bool) {
     if items.is_sorted_by(|a, b| !less(b, a)) {
         return; // a listing usually is
     }

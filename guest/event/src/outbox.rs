@@ -27,9 +27,11 @@
 //! Integers are little-endian. A crash in the middle of a move leaves both
 //! keys; the record with more moves is the one that counts.
 
-use crate::event::{self, Action};
+use crate::digits;
+use crate::errors_by_message;
+use crate::event::Action;
 use crate::prelude::*;
-use crate::text::{ascii, decimal, errors_by_message, whole};
+use crate::text::{ascii, decimal, whole};
 use core::hash::Hasher;
 use siphasher::sip::SipHasher13;
 
@@ -47,9 +49,11 @@ pub fn interaction_hash(id: &str) -> u64 {
     checksum(id.as_bytes())
 }
 
+/// 64 bits that stand for `bytes`, the same for ever: SipHash-1-3.
 // One of it, for records and for the keys of payloads.
 #[inline(never)]
-pub(crate) fn checksum(bytes: &[u8]) -> u64 {
+#[must_use]
+pub fn checksum(bytes: &[u8]) -> u64 {
     let mut hasher = SipHasher13::new();
     hasher.write(bytes);
     hasher.finish()
@@ -110,52 +114,50 @@ impl EventKey {
             Place::Waiting => b'q',
             Place::Dead => b'd',
         };
-        event::put_decimal(&mut name[2..22], self.ns);
-        event::put_hex(&mut name[23..39], self.interaction);
+        name[2..22].copy_from_slice(&digits::decimal(self.ns)[4..]);
+        name[23..39].copy_from_slice(&digits::hex(self.interaction));
         name[40] = match self.stage {
             Stage::Start => b's',
             Stage::Progress => b'p',
             Stage::End => b'e',
         };
-        let digits = (8 - self.size.leading_zeros() as usize / 4).max(1);
-        let end = 42 + digits;
-        event::put_hex(&mut name[42..end], self.size.into());
-        event::put_hex(&mut name[end + 1..end + 17], self.random);
+        let size = (8 - self.size.leading_zeros() as usize / 4).max(1);
+        let end = 42 + size;
+        name[42..end].copy_from_slice(&digits::hex(self.size.into())[16 - size..]);
+        name[end + 1..end + 17].copy_from_slice(&digits::hex(self.random));
         ascii(name[..end + 17].to_vec())
     }
 
     /// Reads a key of the store; none when it is not an event's.
     #[must_use]
     pub fn parse(name: &str) -> Option<(Place, Self)> {
-        let mut parts = name.as_bytes().split(|b| *b == b'.');
-        let place = match parts.next()? {
-            b"q" => Place::Waiting,
-            b"d" => Place::Dead,
+        let mut reader = Reader {
+            bytes: name.as_bytes(),
+        };
+        let place = match reader.take(2)? {
+            b"q." => Place::Waiting,
+            b"d." => Place::Dead,
             _ => return None,
         };
-        let ns = whole(parts.next().filter(|p| p.len() == 20)?)?;
-        let interaction = hex(parts.next()?, 16..=16)?;
-        let stage = match parts.next()? {
-            b"s" => Stage::Start,
-            b"p" => Stage::Progress,
-            b"e" => Stage::End,
+        let ns = whole(reader.take(20)?)?;
+        let interaction = hex(reader.take(17)?.strip_prefix(b".")?)?;
+        let stage = match reader.take(3)? {
+            b".s." => Stage::Start,
+            b".p." => Stage::Progress,
+            b".e." => Stage::End,
             _ => return None,
         };
-        let size = hex(parts.next()?, 1..=8)? as u32;
-        let random = hex(parts.next()?, 16..=16)?;
-        match parts.next() {
-            None => Some((
-                place,
-                Self {
-                    ns,
-                    interaction,
-                    stage,
-                    size,
-                    random,
-                },
-            )),
-            Some(_) => None,
-        }
+        let size = reader.take(reader.bytes.len().checked_sub(17)?)?;
+        let size = u32::try_from(hex(size)?).ok()?;
+        let random = hex(reader.bytes.strip_prefix(b".")?)?;
+        let key = Self {
+            ns,
+            interaction,
+            stage,
+            size,
+            random,
+        };
+        Some((place, key))
     }
 }
 
@@ -186,11 +188,12 @@ pub fn names(keys: &[EventKey], place: Place) -> Vec<String> {
     keys.iter().map(|key| key.name(place)).collect()
 }
 
-fn hex(text: &[u8], len: core::ops::RangeInclusive<usize>) -> Option<u64> {
-    if !len.contains(&text.len()) {
+/// The number that `digits` is in hex: 1 to 16 of them.
+fn hex(digits: &[u8]) -> Option<u64> {
+    if !(1..=16).contains(&digits.len()) {
         return None;
     }
-    text.iter().try_fold(0u64, |n, b| {
+    digits.iter().try_fold(0u64, |n, b| {
         Some(n << 4 | u64::from(char::from(*b).to_digit(16)?))
     })
 }
@@ -363,12 +366,12 @@ fn seal(value: &mut [u8]) {
 }
 
 /// The first bytes of `text`, at most `max` and whole characters.
-pub(crate) fn cut(text: &str, max: usize) -> &str {
+pub fn cut(text: &str, max: usize) -> &str {
     text.get(..text.floor_char_boundary(max)).unwrap_or(text)
 }
 
 /// Takes values off the front of a buffer; none when it is too short.
-pub(crate) struct Reader<'a> {
+pub struct Reader<'a> {
     /// What is left.
     pub bytes: &'a [u8],
 }

@@ -1,9 +1,10 @@
 //! Events: what a report becomes on the wire.
 
+use crate::digits;
+use crate::errors_by_message;
 use crate::json::{self, JsonError};
 use crate::prelude::*;
-use crate::store::Random;
-use crate::text::{ascii, decimal, errors_by_message};
+use crate::text::{ascii, decimal, push_decimal};
 
 /// Longest interaction id or MCP id, in bytes.
 pub const MAX_ID_BYTES: usize = 256;
@@ -46,6 +47,28 @@ impl Action {
             Self::Progress => "progress_data",
             Self::Complete => "result_data",
             Self::Error => "error_data",
+        }
+    }
+
+    /// What of its body comes before the interaction id, and what before the payload.
+    fn frame(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Start => (
+                r#"{"action":"interaction_start","interaction_id":""#,
+                r#","request_data":"#,
+            ),
+            Self::Progress => (
+                r#"{"action":"interaction_progress","interaction_id":""#,
+                r#","progress_data":"#,
+            ),
+            Self::Complete => (
+                r#"{"action":"interaction_complete","interaction_id":""#,
+                r#","result_data":"#,
+            ),
+            Self::Error => (
+                r#"{"action":"interaction_error","interaction_id":""#,
+                r#","error_data":"#,
+            ),
         }
     }
 }
@@ -144,13 +167,17 @@ fn check_id(name: &'static str, id: &str) -> Result<(), InvalidReport> {
 }
 
 /// Whether the UTF-8 `text` has a control character: U+0000 to U+001F, or U+007F to U+009F.
-fn has_control(text: &[u8]) -> bool {
-    let mut before = 0;
-    text.iter().any(|byte| {
-        let second_half = before == 0xc2 && *byte < 0xa0;
-        before = *byte;
-        *byte < b' ' || *byte == 0x7f || second_half
-    })
+fn has_control(mut text: &[u8]) -> bool {
+    loop {
+        text = text
+            .get(json::plain_bytes(text, 0x7f, 0xc2)..)
+            .unwrap_or_default();
+        match text {
+            [] => return false,
+            [0xc2, 0xa0..=0xbf, rest @ ..] => text = rest,
+            _ => return true,
+        }
+    }
 }
 
 fn check_header(name: &'static str, value: Option<&str>) -> Result<(), InvalidReport> {
@@ -201,18 +228,16 @@ pub fn push_body(
     let data = json::check_object(report.data).map_err(InvalidReport::Data)?;
 
     let start = out.len();
-    out.extend_from_slice(b"{\"action\":\"");
-    out.extend_from_slice(report.action.name().as_bytes());
-    out.extend_from_slice(b"\",\"interaction_id\":");
-    push_string(out, report.interaction_id);
-    out.extend_from_slice(b",\"mcp_id\":");
-    push_string(out, mcp_id);
-    out.extend_from_slice(b",\"timestamp\":");
+    // In as few pieces as there are: each copy of a few bytes is a call of the runtime.
+    let (head, data_key) = report.action.frame();
+    out.extend_from_slice(head.as_bytes());
+    push_escaped(out, report.interaction_id);
+    out.extend_from_slice(b"\",\"mcp_id\":\"");
+    push_escaped(out, mcp_id);
+    out.extend_from_slice(b"\",\"timestamp\":");
     // The old client's clock counts microseconds; a time that the caller gives keeps all it has.
     push_seconds(out, report.timestamp_ns.unwrap_or(now_ns / 1000 * 1000));
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(report.action.data_key().as_bytes());
-    out.extend_from_slice(b"\":");
+    out.extend_from_slice(data_key.as_bytes());
     out.extend_from_slice(data.as_bytes());
     out.push(b'}');
     let bytes = out.len() - start;
@@ -222,79 +247,40 @@ pub fn push_body(
     Ok(())
 }
 
-/// A JSON string of a text without control characters.
-fn push_string(out: &mut Vec<u8>, text: &str) {
+/// A text without control characters, as it stands in a JSON string.
+fn push_escaped(out: &mut Vec<u8>, text: &str) {
     let mut rest = text.as_bytes();
-    out.push(b'"');
-    while let Some(at) = rest.iter().position(|b| matches!(b, b'"' | b'\\')) {
-        out.extend_from_slice(&rest[..at]);
-        out.extend_from_slice(&[b'\\', rest[at]]);
-        rest = &rest[at + 1..];
+    loop {
+        let (plain, special) = rest.split_at(json::plain_bytes(rest, b'"', b'\\'));
+        out.extend_from_slice(plain);
+        let Some((special, after)) = special.split_first() else {
+            return;
+        };
+        out.extend_from_slice(&[b'\\', *special]);
+        rest = after;
     }
-    out.extend_from_slice(rest);
-    out.push(b'"');
 }
 
 /// Seconds with a fraction, as Python's `repr` of the same double: no trailing
 /// zeros, at least one digit after the point.
 fn push_seconds(out: &mut Vec<u8>, ns: u64) {
-    push_decimal(out, ns / 1_000_000_000, 1);
-    out.push(b'.');
-    push_decimal(out, ns % 1_000_000_000, 9);
-    let kept = out.iter().rposition(|b| *b != b'0').unwrap_or(0);
-    let end = if out[kept] == b'.' {
-        kept + 2
-    } else {
-        kept + 1
-    };
-    out.truncate(end);
-}
-
-/// Appends `n` in decimal, with zeros in front up to `width` digits: at most 20.
-pub(crate) fn push_decimal(out: &mut Vec<u8>, n: u64, width: usize) {
-    let mut digits = [b'0'; 20];
-    let mut unused = digits.len() - width;
-    let mut rest = n;
-    for (at, digit) in digits.iter_mut().enumerate().rev() {
-        if rest == 0 {
-            break;
-        }
-        *digit += (rest % 10) as u8;
-        rest /= 10;
-        unused = unused.min(at);
-    }
-    out.extend_from_slice(&digits[unused..]);
-}
-
-/// Fills `digits` with `n` in decimal, with zeros in front.
-#[inline(never)]
-pub(crate) fn put_decimal(digits: &mut [u8], n: u64) {
-    let mut rest = n;
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + (rest % 10) as u8;
-        rest /= 10;
-    }
-}
-
-/// Fills `digits` with `n` in lower-case hex, with zeros in front.
-#[inline(never)]
-pub(crate) fn put_hex(digits: &mut [u8], n: u64) {
-    let mut rest = n;
-    for digit in digits.iter_mut().rev() {
-        *digit = b"0123456789abcdef"[rest as usize & 15];
-        rest >>= 4;
-    }
+    let digits = digits::decimal(ns);
+    let mut text = [b'.'; 25];
+    text[..15].copy_from_slice(&digits[..15]);
+    text[16..].copy_from_slice(&digits[15..]);
+    let zero = |digit: &&u8| **digit == b'0';
+    let start = text[..14].iter().take_while(zero).count();
+    let unused = text[17..].iter().rev().take_while(zero).count();
+    out.extend_from_slice(&text[start..25 - unused]);
 }
 
 /// A new interaction id: `int_{unix seconds}_{8 hex digits}`.
-pub fn new_interaction_id(now_ns: u64, random: &mut dyn Random) -> String {
-    let mut b = [0; 4];
-    random.fill(&mut b);
+#[must_use]
+pub fn new_interaction_id(now_ns: u64, random: u32) -> String {
     let mut out = b"int_".to_vec();
-    push_decimal(&mut out, now_ns / 1_000_000_000, 1);
-    let mut digits = *b"_01234567";
-    put_hex(&mut digits[1..], u32::from_le_bytes(b).into());
-    out.extend_from_slice(&digits);
+    push_decimal(&mut out, now_ns / 1_000_000_000);
+    out.push(b'_');
+    out.extend_from_slice(&digits::hex(random.into())[8..]);
     ascii(out)
 }
 
@@ -302,14 +288,8 @@ pub fn new_interaction_id(now_ns: u64, random: &mut dyn Random) -> String {
 pub const KEY_BYTES: usize = uuid::fmt::Hyphenated::LENGTH;
 
 /// A new idempotency key: a UUID of version 7.
-pub fn new_idempotency_key<'a>(
-    buffer: &'a mut [u8; KEY_BYTES],
-    now_ns: u64,
-    random: &mut dyn Random,
-) -> &'a str {
-    let mut b = [0; 10];
-    random.fill(&mut b);
-    uuid::Builder::from_unix_timestamp_millis(now_ns / 1_000_000, &b)
+pub fn new_idempotency_key(buffer: &mut [u8; KEY_BYTES], now_ns: u64, random: [u8; 10]) -> &str {
+    uuid::Builder::from_unix_timestamp_millis(now_ns / 1_000_000, &random)
         .into_uuid()
         .hyphenated()
         .encode_lower(buffer)
@@ -318,16 +298,6 @@ pub fn new_idempotency_key<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    struct Counting(u8);
-    impl Random for Counting {
-        fn fill(&mut self, buf: &mut [u8]) {
-            for b in buf {
-                self.0 = self.0.wrapping_add(1);
-                *b = self.0;
-            }
-        }
-    }
 
     fn body(
         report: &Report<'_>,
@@ -436,10 +406,10 @@ mod tests {
 
     #[test]
     fn ids_and_keys_have_their_documented_form() {
-        let id = new_interaction_id(1_718_000_000_999_999_999, &mut Counting(0));
+        let id = new_interaction_id(1_718_000_000_999_999_999, 0x0403_0201);
         assert_eq!(id, "int_1718000000_04030201");
         let mut buffer = [0; KEY_BYTES];
-        let key = new_idempotency_key(&mut buffer, 1_718_000_000_000_000_000, &mut Counting(0));
+        let key = new_idempotency_key(&mut buffer, 1_718_000_000_000_000_000, [7; 10]);
         assert_eq!(key.len(), 36);
         assert_eq!(key.as_bytes()[14], b'7');
     }

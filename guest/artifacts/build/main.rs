@@ -3,6 +3,8 @@
 //! That target, and not `wasm32-wasip2`, because a component then imports what its world names
 //! and nothing else; wasip2 adds environment, exit, standard input and terminals to every one.
 
+mod shrink;
+
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -18,12 +20,14 @@ const TARGET: &str = "wasm32-unknown-unknown";
 const FLAGS: &str = "-Clink-arg=--compress-relocations -Cllvm-args=--inline-threshold=10";
 
 /// What the component is made from, relative to `guest/`.
-const SOURCES: [&str; 7] = [
+const SOURCES: [&str; 9] = [
     "Cargo.lock",
     "Cargo.toml",
     "src",
     "core/Cargo.toml",
     "core/src",
+    "event/Cargo.toml",
+    "event/src",
     "../Cargo.toml",
     "../wit",
 ];
@@ -88,57 +92,7 @@ fn componentize(module: &[u8]) -> Result<Vec<u8>, String> {
         .module(module)
         .and_then(|encoder| encoder.encode())
         .map_err(|e| format!("the guest does not make a component: {e:#}"))?;
-    strip(&component).ok_or_else(|| "the component is malformed".to_owned())
-}
-
-/// Leaves out the custom sections, also of what is nested: they name every type and function and
-/// the tools that made it, which no runtime needs, and are a tenth of the component.
-fn strip(binary: &[u8]) -> Option<Vec<u8>> {
-    const HEADER_BYTES: usize = 8;
-    const CUSTOM: u8 = 0;
-    // Sections of a component; in a module these numbers are types and tables.
-    const MODULE: u8 = 1;
-    const COMPONENT: u8 = 4;
-
-    let (header, mut rest) = binary.split_at_checked(HEADER_BYTES)?;
-    let is_component = header[4] != 1;
-    let mut stripped = header.to_vec();
-    while let Some((&id, after_id)) = rest.split_first() {
-        let (size, contents) = leb128(after_id)?;
-        let (contents, after) = contents.split_at_checked(size)?;
-        match id {
-            CUSTOM => {}
-            MODULE | COMPONENT if is_component => {
-                let nested = strip(contents)?;
-                stripped.push(id);
-                push_leb128(&mut stripped, nested.len());
-                stripped.extend(nested);
-            }
-            _ => stripped.extend(&rest[..rest.len() - after.len()]),
-        }
-        rest = after;
-    }
-    Some(stripped)
-}
-
-fn push_leb128(out: &mut Vec<u8>, mut number: usize) {
-    while number > 0x7f {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
-/// Reads an unsigned LEB128 number; returns it and what follows.
-fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
-    let mut number = 0;
-    for (at, byte) in bytes.iter().enumerate().take(5) {
-        number |= usize::from(byte & 0x7f) << (7 * at);
-        if byte & 0x80 == 0 {
-            return Some((number, &bytes[at + 1..]));
-        }
-    }
-    None
+    shrink::shrink(&component)
 }
 
 /// A cargo that can build for wasm, with the flags that it needs for that.

@@ -6,10 +6,11 @@
 //! refused. Looser than most parsers in one thing: an integer may have any
 //! number of digits, since Python writes them.
 
+use crate::errors_by_message;
 use crate::outbox::checksum;
 use crate::prelude::*;
 use crate::sort::sort;
-use crate::text::{decimal, errors_by_message};
+use crate::text::decimal;
 
 /// Deepest nesting that is taken.
 pub const MAX_DEPTH: usize = 128;
@@ -106,21 +107,23 @@ pub fn check_object(text: &str) -> Result<&str, JsonError> {
         at: 0,
         keys: Vec::with_capacity(8),
     };
-    scan.space();
-    let start = scan.at;
-    if scan.peek() != Some(b'{') {
+    if scan.token() != Some(b'{') {
         return Err(JsonError::NotAnObject);
     }
-    scan.object(1)?;
+    let start = scan.at;
+    scan.container(1, b'}')?;
     let end = scan.at;
-    scan.space();
-    match scan.peek() {
+    match scan.token() {
         None => Ok(text.get(start..end).unwrap_or_default()),
         Some(_) => Err(scan.expected("the end of the text")),
     }
 }
 
-/// Hash and position of a key of an object that is still open.
+/// Of an object with so many keys or fewer, each key is compared to those before it.
+const FEW_KEYS: usize = 16;
+
+/// Hash and position of a key of an object that is still open. Two keys are the same when their
+/// hashes are: 64 bits, so never by accident.
 type Key = (u64, usize);
 
 struct Scan<'a> {
@@ -137,9 +140,13 @@ impl Scan<'_> {
         self.text.get(self.at).copied()
     }
 
-    fn space(&mut self) {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
-            self.at += 1;
+    /// Passes white space; the byte after it.
+    fn token(&mut self) -> Option<u8> {
+        loop {
+            match self.peek() {
+                Some(b' ' | b'\t' | b'\n' | b'\r') => self.at += 1,
+                token => return token,
+            }
         }
     }
 
@@ -150,18 +157,10 @@ impl Scan<'_> {
         }
     }
 
-    fn eat(&mut self, byte: u8, expected: &'static str) -> Result<(), JsonError> {
-        if self.peek() != Some(byte) {
-            return Err(self.expected(expected));
-        }
-        self.at += 1;
-        Ok(())
-    }
-
     fn value(&mut self, depth: usize) -> Result<(), JsonError> {
-        match self.peek() {
-            Some(b'{') => self.object(depth),
-            Some(b'[') => self.array(depth),
+        match self.token() {
+            Some(b'{') => self.container(depth, b'}'),
+            Some(b'[') => self.container(depth, b']'),
             Some(b'"') => self.string().map(drop),
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(b't') => self.word("true"),
@@ -190,75 +189,63 @@ impl Scan<'_> {
         Ok(())
     }
 
-    fn object(&mut self, depth: usize) -> Result<(), JsonError> {
+    /// Passes an object or array: what ends with `end`.
+    fn container(&mut self, depth: usize, end: u8) -> Result<(), JsonError> {
         if depth > MAX_DEPTH {
             return Err(JsonError::TooDeep);
         }
+        let is_object = end == b'}';
         self.at += 1;
         let first = self.keys.len();
-        self.space();
-        if self.peek() == Some(b'}') {
+        if self.token() == Some(end) {
             self.at += 1;
             return Ok(());
         }
         loop {
-            if self.peek() != Some(b'"') {
-                return Err(self.expected("a key in double quotes"));
+            if is_object {
+                self.key_and_colon(first)?;
             }
-            let at = self.at;
-            let hash = self.key()?;
-            self.keys.push((hash, at));
-            self.space();
-            self.eat(b':', "`:`")?;
-            self.space();
             self.value(depth + 1)?;
-            self.space();
-            match self.peek() {
+            match self.token() {
                 Some(b',') => self.at += 1,
-                Some(b'}') => {
+                Some(found) if found == end => {
                     self.at += 1;
                     return self.close(first);
                 }
-                _ => return Err(self.expected("`,` or `}`")),
+                _ if is_object => return Err(self.expected("`,` or `}`")),
+                _ => return Err(self.expected("`,` or `]`")),
             }
-            self.space();
         }
     }
 
-    /// Two keys are the same when their hashes are: 64 bits, so never by accident.
+    fn key_and_colon(&mut self, first: usize) -> Result<(), JsonError> {
+        if self.token() != Some(b'"') {
+            return Err(self.expected("a key in double quotes"));
+        }
+        let at = self.at;
+        let hash = self.key()?;
+        let open = self.keys.get(first..).unwrap_or_default();
+        if open.len() < FEW_KEYS && open.iter().any(|(known, _)| *known == hash) {
+            return Err(JsonError::DuplicateKey { at });
+        }
+        self.keys.push((hash, at));
+        if self.token() != Some(b':') {
+            return Err(self.expected("`:`"));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
     fn close(&mut self, first: usize) -> Result<(), JsonError> {
         let keys = &mut self.keys[first..];
-        sort(keys, |a, b| a < b);
+        if keys.len() > FEW_KEYS {
+            sort(keys, |a, b| a < b);
+        }
         let twice = keys.windows(2).find(|w| w[0].0 == w[1].0).map(|w| w[1].1);
         self.keys.truncate(first);
         match twice {
             Some(at) => Err(JsonError::DuplicateKey { at }),
             None => Ok(()),
-        }
-    }
-
-    fn array(&mut self, depth: usize) -> Result<(), JsonError> {
-        if depth > MAX_DEPTH {
-            return Err(JsonError::TooDeep);
-        }
-        self.at += 1;
-        self.space();
-        if self.peek() == Some(b']') {
-            self.at += 1;
-            return Ok(());
-        }
-        loop {
-            self.value(depth + 1)?;
-            self.space();
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b']') => {
-                    self.at += 1;
-                    return Ok(());
-                }
-                _ => return Err(self.expected("`,` or `]`")),
-            }
-            self.space();
         }
     }
 
@@ -294,7 +281,7 @@ impl Scan<'_> {
         let mut escaped = false;
         self.at += 1;
         loop {
-            self.at += plain_bytes(self.text.get(self.at..).unwrap_or_default());
+            self.at += plain_bytes(self.text.get(self.at..).unwrap_or_default(), b'"', b'\\');
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
@@ -424,31 +411,28 @@ impl Scan<'_> {
     }
 }
 
-/// How many bytes come before the first that means something within a string: `"`, `\`, or a
-/// control character.
-fn plain_bytes(text: &[u8]) -> usize {
-    // Most of an event is inside strings, so eight bytes at a time.
-    let (words, _) = text.as_chunks::<8>();
-    let plain = words
-        .iter()
-        .take_while(|word| !has_special(u64::from_le_bytes(**word)));
-    let skipped = 8 * plain.count();
-    let special = |b: &u8| *b < b' ' || *b == b'"' || *b == b'\\';
-    let rest = text.get(skipped..).unwrap_or_default();
-    skipped + rest.iter().position(special).unwrap_or(rest.len())
-}
-
-/// Whether one of the eight bytes is `"`, `\`, or below `0x20`.
-fn has_special(word: u64) -> bool {
+/// How many bytes come before the first that is `a`, `b` or below `0x20`. Within a string `"` and
+/// `\` mean something.
+#[inline(never)]
+pub(crate) fn plain_bytes(text: &[u8], a: u8, b: u8) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const TOPS: u64 = 0x8080_8080_8080_8080;
-    // Subtracting borrows from a byte's top bit if the byte was smaller; bytes that had the bit
-    // set are not ASCII. A borrow reaches the next byte only past a byte that is found itself.
-    let zero = |bytes: u64| bytes.wrapping_sub(ONES) & !bytes;
-    let below = word.wrapping_sub(ONES * 0x20) & !word;
-    let quote = zero(word ^ (ONES * 0x22));
-    let backslash = zero(word ^ (ONES * 0x5c));
-    (below | quote | backslash) & TOPS != 0
+    let (all_a, all_b) = (ONES * u64::from(a), ONES * u64::from(b));
+    // Most of an event is inside strings, so eight bytes at a time.
+    let (words, _) = text.as_chunks::<8>();
+    let plain = words.iter().take_while(|word| {
+        let word = u64::from_le_bytes(**word);
+        // Subtracting borrows from a byte's top bit if the byte was smaller; bytes that had the
+        // bit set are not. A borrow reaches the next byte only past a byte that is found itself.
+        let below = word.wrapping_sub(ONES * 0x20) & !word;
+        let is_a = (word ^ all_a).wrapping_sub(ONES) & !(word ^ all_a);
+        let is_b = (word ^ all_b).wrapping_sub(ONES) & !(word ^ all_b);
+        (below | is_a | is_b) & TOPS == 0
+    });
+    let skipped = 8 * plain.count();
+    let special = |c: &u8| *c < b' ' || *c == a || *c == b;
+    let rest = text.get(skipped..).unwrap_or_default();
+    skipped + rest.iter().position(special).unwrap_or(rest.len())
 }
 
 /// Half way between the largest double and the next power of two, which
@@ -486,9 +470,11 @@ mod tests {
             prop_oneof![8 => any::<u8>(), 4 => b'a'..=b'z', 1 => Just(b'"'), 1 => Just(b'\\')],
             0..40,
         )) {
-            let special = |b: &u8| *b < b' ' || *b == b'"' || *b == b'\\';
-            let expected = text.iter().position(special).unwrap_or(text.len());
-            prop_assert_eq!(plain_bytes(&text), expected);
+            for [a, b] in [*b"\"\\", [0x7f, 0xc2]] {
+                let special = |c: &u8| *c < b' ' || *c == a || *c == b;
+                let expected = text.iter().position(special).unwrap_or(text.len());
+                prop_assert_eq!(plain_bytes(&text, a, b), expected);
+            }
         }
 
         #[test]
