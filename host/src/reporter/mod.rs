@@ -35,8 +35,10 @@ mod deliver;
 mod error;
 mod import;
 mod interaction;
+mod merge;
 mod payload;
 mod performance;
+mod shares;
 
 pub use builder::ReporterBuilder;
 pub use error::{BuildError, MetricsError, ReportError};
@@ -50,9 +52,10 @@ use crate::engine::{
     PurgeFilter,
 };
 use crate::metrics::{Graves, Metrics};
-use crate::store::Store;
+use crate::store::{Store, shard};
 use accept::Accepting;
 use deliver::Delivering;
+use shares::{Claim, Fence, Shares};
 use mcp_reporter_core::event;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -122,7 +125,8 @@ pub struct Reporter {
 #[derive(Debug)]
 struct Inner {
     accepting: Accepting,
-    delivering: Delivering,
+    /// One for each shard.
+    delivering: Vec<Delivering>,
     factory: Arc<Factory>,
     runtime: Mutex<Option<tokio::runtime::Runtime>>,
     metrics: Result<Option<SocketAddr>, MetricsError>,
@@ -131,7 +135,12 @@ struct Inner {
 /// Makes instances of the component.
 struct Factory {
     component: crate::engine::Reporter,
+    /// All of the outbox, and what is not in it.
     store: Arc<dyn Store>,
+    /// A view for each shard; the store itself where there is one.
+    shards: Vec<Arc<dyn Store>>,
+    /// None where there is one shard, or no rate to share.
+    shares: Option<Arc<Shares>>,
     /// None unless they are served.
     metrics: Option<Arc<Metrics>>,
 }
@@ -143,24 +152,52 @@ impl std::fmt::Debug for Factory {
 }
 
 impl Factory {
-    async fn instance(&self) -> Result<Instance, EngineError> {
-        self.component.instantiate(self.store.clone()).await
+    fn claim(&self, shard: usize) -> Option<Claim> {
+        self.shares
+            .clone()
+            .map(|shares| Claim::new(shares, shard))
     }
 
-    /// One whose dead letters are counted.
-    async fn delivering_instance(&self) -> Result<Instance, EngineError> {
-        let store = match &self.metrics {
-            Some(metrics) => Arc::new(Graves::new(self.store.clone(), metrics.clone())),
-            None => self.store.clone(),
-        };
-        self.component.instantiate(store).await
-    }
-
-    /// One that takes reports.
-    async fn accepting(&self) -> Result<Instance, EngineError> {
+    /// One that answers questions about a shard.
+    async fn instance(&self, shard: usize) -> Result<Instance, EngineError> {
         self.component
-            .instantiate_accepting(self.store.clone())
+            .instantiate(self.shards[shard].clone())
             .await
+    }
+
+    /// One that delivers a shard with the permits of this claim, and whose dead
+    /// letters are counted.
+    async fn delivering(
+        &self,
+        shard: usize,
+        claim: Option<&Claim>,
+    ) -> Result<Instance, EngineError> {
+        let mut store = self.shards[shard].clone();
+        if let Some(metrics) = &self.metrics {
+            store = Arc::new(Graves::new(store, metrics.clone()));
+        }
+        let Some(claim) = claim else {
+            return self.component.instantiate(store).await;
+        };
+        let store = Arc::new(Fence::new(store, claim.fence()));
+        let permits = ("rate_limit".to_owned(), claim.permits().to_string());
+        self.component.with([permits]).instantiate(store).await
+    }
+
+    /// One that takes reports of a shard.
+    async fn accepting(&self, shard: usize) -> Result<Instance, EngineError> {
+        self.component
+            .instantiate_accepting(self.shards[shard].clone())
+            .await
+    }
+
+    /// The state of all shards together.
+    async fn status(&self) -> Result<OutboxStatus, ReportError> {
+        let mut all = Vec::new();
+        for shard in 0..self.shards.len() {
+            all.push(self.instance(shard).await?.status().await??);
+        }
+        Ok(merge::statuses(all))
     }
 }
 
@@ -337,10 +374,20 @@ impl Reporter {
     ///
     /// The store or the component failed.
     pub async fn deliver_now(&self, budget: Duration) -> Result<Option<Delivery>, ReportError> {
-        match &self.inner {
-            Some(inner) => inner.delivering.deliver_now(budget).await,
-            None => Ok(None),
+        let Some(inner) = &self.inner else {
+            return Ok(None);
+        };
+        // All begin before the first is waited for.
+        let begun: Vec<_> = inner
+            .delivering
+            .iter()
+            .map(|delivering| delivering.deliver_now(budget))
+            .collect();
+        let mut all = Vec::new();
+        for done in begun {
+            all.extend(done.await?);
         }
+        Ok(merge::deliveries(all))
     }
 
     /// The state of the outbox.
@@ -349,7 +396,7 @@ impl Reporter {
     ///
     /// The reporter is switched off, or the store or the component failed.
     pub async fn status(&self) -> Result<OutboxStatus, ReportError> {
-        Ok(self.instance().await?.status().await??)
+        self.factory()?.status().await
     }
 
     /// The dead letters, oldest first: at most `limit` after `cursor`.
@@ -362,10 +409,14 @@ impl Reporter {
         limit: u32,
         cursor: Option<String>,
     ) -> Result<EntryPage, ReportError> {
-        let mut instance = self.instance().await?;
-        Ok(instance
-            .list_dead_letters(limit, cursor.as_deref())
-            .await??)
+        let factory = self.factory()?;
+        let mut pages = Vec::new();
+        for shard in 0..factory.shards.len() {
+            let mut instance = factory.instance(shard).await?;
+            let page = instance.list_dead_letters(limit, cursor.as_deref()).await;
+            pages.push(page??);
+        }
+        Ok(merge::pages(pages, limit))
     }
 
     /// The waiting events, oldest first: at most `limit` after `cursor`.
@@ -378,8 +429,14 @@ impl Reporter {
         limit: u32,
         cursor: Option<String>,
     ) -> Result<EntryPage, ReportError> {
-        let mut instance = self.instance().await?;
-        Ok(instance.list_waiting(limit, cursor.as_deref()).await??)
+        let factory = self.factory()?;
+        let mut pages = Vec::new();
+        for shard in 0..factory.shards.len() {
+            let mut instance = factory.instance(shard).await?;
+            let page = instance.list_waiting(limit, cursor.as_deref()).await;
+            pages.push(page??);
+        }
+        Ok(merge::pages(pages, limit))
     }
 
     /// The body of the event under `key`; none when there is no such event.
@@ -388,7 +445,10 @@ impl Reporter {
     ///
     /// As [`status`](Self::status).
     pub async fn show(&self, key: String) -> Result<Option<String>, ReportError> {
-        Ok(self.instance().await?.show(&key).await??)
+        let factory = self.factory()?;
+        let shard = shard::of_key(&key, factory.shards.len());
+        let mut instance = factory.instance(shard.unwrap_or(0)).await?;
+        Ok(instance.show(&key).await??)
     }
 
     /// Puts dead letters back into the queue: those of `interactions`, or all
@@ -398,20 +458,27 @@ impl Reporter {
     ///
     /// As [`status`](Self::status), or another instance keeps delivering.
     pub async fn redrive(&self, interactions: Vec<String>) -> Result<u32, ReportError> {
-        let end = Instant::now() + LEASE_WAIT;
-        let moved = loop {
-            let moved = self.instance().await?.redrive(&interactions).await?;
-            match moved {
-                Err(Failure::Busy(_)) if Instant::now() < end => {
-                    tokio::time::sleep(LEASE_RETRY).await;
-                }
-                moved => break moved?,
-            }
-        };
-        if let Some(inner) = &self.inner {
-            inner.delivering.arrived();
+        let factory = self.factory()?;
+        let shards = factory.shards.len();
+        let mut parts = vec![Vec::new(); shards];
+        let all = interactions.is_empty();
+        for id in interactions {
+            parts[shard::of_interaction(&id, shards)].push(id);
         }
-        Ok(moved)
+        let mut total = 0;
+        for (shard, part) in parts.into_iter().enumerate() {
+            if !all && part.is_empty() {
+                continue;
+            }
+            total += with_lease(async || {
+                Ok(factory.instance(shard).await?.redrive(&part).await?)
+            })
+            .await?;
+            if let Some(inner) = &self.inner {
+                inner.delivering[shard].arrived();
+            }
+        }
+        Ok(total)
     }
 
     /// Deletes events for good and returns how many. Waits up to 15 s for the lease.
@@ -420,16 +487,20 @@ impl Reporter {
     ///
     /// As [`redrive`](Self::redrive).
     pub async fn purge(&self, filter: PurgeFilter) -> Result<u32, ReportError> {
-        let end = Instant::now() + LEASE_WAIT;
-        loop {
-            let purged = self.instance().await?.purge(&filter).await?;
-            match purged {
-                Err(Failure::Busy(_)) if Instant::now() < end => {
-                    tokio::time::sleep(LEASE_RETRY).await;
-                }
-                purged => return Ok(purged?),
-            }
+        let factory = self.factory()?;
+        let shards = factory.shards.len();
+        let only = filter
+            .interaction_id
+            .as_deref()
+            .map(|id| shard::of_interaction(id, shards));
+        let mut total = 0;
+        for shard in (0..shards).filter(|shard| only.is_none_or(|only| only == *shard)) {
+            total += with_lease(async || {
+                Ok(factory.instance(shard).await?.purge(&filter).await?)
+            })
+            .await?;
         }
+        Ok(total)
     }
 
     /// Asks the coordinator whether it is there.
@@ -469,7 +540,16 @@ impl Reporter {
             inner.accepting.close().await;
             // A little is kept for closing the store.
             let left = end.saturating_duration_since(Instant::now());
-            let delivered_all = inner.delivering.close(left - left.min(left / 10)).await;
+            let budget = left - left.min(left / 10);
+            let begun: Vec<_> = inner
+                .delivering
+                .iter()
+                .map(|delivering| delivering.close(budget))
+                .collect();
+            let mut delivered_all = true;
+            for done in begun {
+                delivered_all &= done.await;
+            }
             inner.factory.store.close().await;
             delivered_all
         };
@@ -488,12 +568,29 @@ impl Reporter {
         }
     }
 
-    /// A fresh instance for a question, so that nothing else has to wait.
+    /// A fresh instance for a question to the coordinator, so that nothing else has to wait.
     async fn instance(&self) -> Result<Instance, ReportError> {
-        let Some(inner) = &self.inner else {
-            return Err(ReportError::Disabled);
-        };
-        Ok(inner.factory.instance().await?)
+        Ok(self.factory()?.instance(0).await?)
+    }
+
+    fn factory(&self) -> Result<&Arc<Factory>, ReportError> {
+        let inner = self.inner.as_ref().ok_or(ReportError::Disabled)?;
+        Ok(&inner.factory)
+    }
+}
+
+/// Tries again and again while another instance delivers.
+async fn with_lease(
+    change: impl AsyncFn() -> Result<Result<u32, Failure>, EngineError>,
+) -> Result<u32, ReportError> {
+    let end = Instant::now() + LEASE_WAIT;
+    loop {
+        match change().await? {
+            Err(Failure::Busy(_)) if Instant::now() < end => {
+                tokio::time::sleep(LEASE_RETRY).await;
+            }
+            changed => return Ok(changed?),
+        }
     }
 }
 
