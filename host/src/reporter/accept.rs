@@ -70,7 +70,11 @@ impl Accepting {
     pub async fn report(&self, reports: Vec<Report>) -> Results {
         let since = self.metrics.as_ref().map(|_| Instant::now());
         let results = match &self.lanes[..] {
-            [lane] => lane.report(reports).await,
+            [lane] => {
+                let count = reports.len();
+                let answer = lane.report(reports).await;
+                answer.unwrap_or_else(|_| vec![Err(ReportError::Closed); count])
+            }
             lanes => report_by_shard(lanes, reports).await,
         };
         if let (Some(metrics), Some(since)) = (&self.metrics, since) {
@@ -108,20 +112,15 @@ impl Lane {
         queue.as_ref().is_some_and(|q| q.send(batch).is_ok())
     }
 
-    /// Hands the reports over at once; wait for what is returned.
-    fn report(&self, reports: Vec<Report>) -> impl Future<Output = Results> + use<> {
-        let count = reports.len();
+    /// Hands the reports over. No answer comes after a shutdown.
+    fn report(&self, reports: Vec<Report>) -> oneshot::Receiver<Results> {
         let (reply, answer) = oneshot::channel();
-        let sent = self.send(Batch {
+        // One that was shut down drops the batch, and the reply with it.
+        self.send(Batch {
             reports,
             reply: Some(reply),
         });
-        async move {
-            match answer.await {
-                Ok(results) if sent => results,
-                _ => vec![Err(ReportError::Closed); count],
-            }
-        }
+        answer
     }
 }
 
@@ -135,14 +134,16 @@ async fn report_by_shard(lanes: &[Lane], reports: Vec<Report>) -> Results {
         part.push(report);
     }
     // All are handed over before the first is waited for.
-    let begun: Vec<_> = lanes
-        .iter()
-        .zip(parts)
-        .filter(|(_, (_, part))| !part.is_empty())
-        .map(|(lane, (places, part))| (places, lane.report(part)))
-        .collect();
+    let mut begun = Vec::new();
+    for (lane, (places, part)) in lanes.iter().zip(parts) {
+        if !part.is_empty() {
+            begun.push((places, lane.report(part)));
+        }
+    }
     for (places, answer) in begun {
-        for (at, result) in places.into_iter().zip(answer.await) {
+        // Without an answer it was shut down, as it says there already.
+        let answer = answer.await.unwrap_or_default();
+        for (at, result) in places.into_iter().zip(answer) {
             results[at] = result;
         }
     }

@@ -22,11 +22,11 @@ const CLAIM_CHECK: Duration = Duration::from_millis(250);
 /// When to try again after the store or the component failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-type Reply = oneshot::Sender<Result<Delivery, ReportError>>;
+type DeliverAnswer = Result<Delivery, ReportError>;
 
 enum Order {
     /// Deliver now, for so long.
-    Deliver(Duration, Reply),
+    Deliver(Duration, oneshot::Sender<DeliverAnswer>),
     /// Deliver once more, for so long, and end; says whether nothing is left.
     Close(Duration, oneshot::Sender<bool>),
 }
@@ -85,35 +85,33 @@ impl Delivering {
         self.arrival.clone()
     }
 
-    /// Begins to deliver now; wait for what is returned. The outcome is none
-    /// after a shutdown.
-    pub fn deliver_now(
-        &self,
-        budget: Duration,
-    ) -> impl Future<Output = Result<Option<Delivery>, ReportError>> + use<> {
+    /// Begins to deliver now. No answer comes after a shutdown.
+    pub fn deliver_now(&self, budget: Duration) -> oneshot::Receiver<DeliverAnswer> {
         let (reply, answer) = oneshot::channel();
-        // Closed, it drops the other end.
+        // One that was shut down drops the order, and the reply with it.
         let _ = self.orders.send(Order::Deliver(budget, reply));
-        async { answer.await.ok().transpose() }
+        answer
     }
 
-    /// Begins to deliver what is due and to end, within `budget`; wait for what
-    /// is returned, which says whether nothing is left.
-    pub fn close(&self, budget: Duration) -> impl Future<Output = bool> {
-        let deadline = Instant::now() + budget;
+    /// Begins to deliver what is due and to end, within `budget`; to be waited
+    /// for by [`closed`](Self::closed). None when it was closed before.
+    pub fn close(&self, budget: Duration) -> Option<oneshot::Receiver<bool>> {
         let (reply, answer) = oneshot::channel();
-        let closed_before = self.orders.send(Order::Close(budget, reply)).is_err();
-        async move {
-            if closed_before {
-                return true;
-            }
-            let answer = tokio::time::timeout_at(deadline, answer).await;
-            if answer.is_err() {
-                // A request is under way and gets no answer. Its event stays in the store.
-                self.task.lock().unwrap_or_else(|e| e.into_inner()).abort();
-            }
-            matches!(answer, Ok(Ok(true)))
+        let sent = self.orders.send(Order::Close(budget, reply));
+        sent.is_ok().then_some(answer)
+    }
+
+    /// Waits for the end, not longer than `deadline`; says whether nothing is left.
+    pub async fn closed(&self, answer: Option<oneshot::Receiver<bool>>, deadline: Instant) -> bool {
+        let Some(answer) = answer else {
+            return true;
+        };
+        let answer = tokio::time::timeout_at(deadline, answer).await;
+        if answer.is_err() {
+            // A request is under way and gets no answer. Its event stays in the store.
+            self.task.lock().unwrap_or_else(|e| e.into_inner()).abort();
         }
+        matches!(answer, Ok(Ok(true)))
     }
 }
 

@@ -55,8 +55,8 @@ use crate::metrics::{Graves, Metrics};
 use crate::store::{Store, shard};
 use accept::Accepting;
 use deliver::Delivering;
-use shares::{Claim, Fence, Shares};
 use mcp_reporter_core::event;
+use shares::{Claim, Fence, Shares};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -153,16 +153,12 @@ impl std::fmt::Debug for Factory {
 
 impl Factory {
     fn claim(&self, shard: usize) -> Option<Claim> {
-        self.shares
-            .clone()
-            .map(|shares| Claim::new(shares, shard))
+        self.shares.clone().map(|shares| Claim::new(shares, shard))
     }
 
     /// One that answers questions about a shard.
     async fn instance(&self, shard: usize) -> Result<Instance, EngineError> {
-        self.component
-            .instantiate(self.shards[shard].clone())
-            .await
+        self.component.instantiate(self.shards[shard].clone()).await
     }
 
     /// One that delivers a shard with the permits of this claim, and whose dead
@@ -378,14 +374,14 @@ impl Reporter {
             return Ok(None);
         };
         // All begin before the first is waited for.
-        let begun: Vec<_> = inner
-            .delivering
-            .iter()
-            .map(|delivering| delivering.deliver_now(budget))
-            .collect();
+        let mut begun = Vec::new();
+        for delivering in &inner.delivering {
+            begun.push(delivering.deliver_now(budget));
+        }
         let mut all = Vec::new();
-        for done in begun {
-            all.extend(done.await?);
+        for answer in begun {
+            // None comes from one that was shut down.
+            all.extend(answer.await.ok().transpose()?);
         }
         Ok(merge::deliveries(all))
     }
@@ -470,10 +466,13 @@ impl Reporter {
             if !all && part.is_empty() {
                 continue;
             }
-            total += with_lease(async || {
-                Ok(factory.instance(shard).await?.redrive(&part).await?)
-            })
-            .await?;
+            let until = Instant::now() + LEASE_WAIT;
+            total += loop {
+                let moved = factory.instance(shard).await?.redrive(&part).await?;
+                if let Some(moved) = unless_busy(moved, until).await? {
+                    break moved;
+                }
+            };
             if let Some(inner) = &self.inner {
                 inner.delivering[shard].arrived();
             }
@@ -495,10 +494,13 @@ impl Reporter {
             .map(|id| shard::of_interaction(id, shards));
         let mut total = 0;
         for shard in (0..shards).filter(|shard| only.is_none_or(|only| only == *shard)) {
-            total += with_lease(async || {
-                Ok(factory.instance(shard).await?.purge(&filter).await?)
-            })
-            .await?;
+            let until = Instant::now() + LEASE_WAIT;
+            total += loop {
+                let purged = factory.instance(shard).await?.purge(&filter).await?;
+                if let Some(purged) = unless_busy(purged, until).await? {
+                    break purged;
+                }
+            };
         }
         Ok(total)
     }
@@ -541,14 +543,14 @@ impl Reporter {
             // A little is kept for closing the store.
             let left = end.saturating_duration_since(Instant::now());
             let budget = left - left.min(left / 10);
-            let begun: Vec<_> = inner
-                .delivering
-                .iter()
-                .map(|delivering| delivering.close(budget))
-                .collect();
+            let close_by = tokio::time::Instant::now() + budget;
+            let mut begun = Vec::new();
+            for delivering in &inner.delivering {
+                begun.push(delivering.close(budget));
+            }
             let mut delivered_all = true;
-            for done in begun {
-                delivered_all &= done.await;
+            for (delivering, answer) in inner.delivering.iter().zip(begun) {
+                delivered_all &= delivering.closed(answer, close_by).await;
             }
             inner.factory.store.close().await;
             delivered_all
@@ -579,18 +581,18 @@ impl Reporter {
     }
 }
 
-/// Tries again and again while another instance delivers.
-async fn with_lease(
-    change: impl AsyncFn() -> Result<Result<u32, Failure>, EngineError>,
-) -> Result<u32, ReportError> {
-    let end = Instant::now() + LEASE_WAIT;
-    loop {
-        match change().await? {
-            Err(Failure::Busy(_)) if Instant::now() < end => {
-                tokio::time::sleep(LEASE_RETRY).await;
-            }
-            changed => return Ok(changed?),
+/// What a change of the outbox came to; none, after a while, when another instance delivers and
+/// it is to be tried again.
+async fn unless_busy(
+    changed: Result<u32, Failure>,
+    until: Instant,
+) -> Result<Option<u32>, ReportError> {
+    match changed {
+        Err(Failure::Busy(_)) if Instant::now() < until => {
+            tokio::time::sleep(LEASE_RETRY).await;
+            Ok(None)
         }
+        changed => Ok(Some(changed?)),
     }
 }
 

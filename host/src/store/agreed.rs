@@ -4,6 +4,11 @@
 //! It lies under the key `shards`, as decimal text; where that is absent it is 1. Whoever opens an
 //! outbox with another number is refused while the outbox holds anything, and else writes its own
 //! by compare-and-swap.
+//!
+//! Who uses several shards looks at the number again each second. So before it is changed it is
+//! marked (`4>`), and two seconds later, when all who had it know, the outbox is looked at once
+//! more. Who uses one shard does not look again, so that this costs nothing: such hosts must have
+//! been stopped before.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,33 +21,85 @@ use super::{Store, StoreError, shard};
 const KEY: &str = "shards";
 /// For how long it need not be looked at again.
 const LIFE: Duration = Duration::from_secs(1);
+/// When all who had a number know that it is being changed.
+const ALL_KNOW: Duration = Duration::from_secs(2);
 /// How often the number may change between a look and a swap.
 const TRIES: u32 = 5;
 
-/// Sees to it that the outbox in `store` has `shards` shards.
+/// What is noted of the number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Noted {
+    /// 0 where the text is none of ours.
+    shards: u32,
+    /// Whether somebody is changing it.
+    marked: bool,
+}
+
+impl Noted {
+    fn read(raw: Option<&[u8]>) -> Self {
+        let text = raw.map_or(Ok("1"), std::str::from_utf8).unwrap_or_default();
+        let number = text.strip_suffix('>');
+        Self {
+            shards: number.unwrap_or(text).parse().unwrap_or(0),
+            marked: number.is_some(),
+        }
+    }
+
+    fn write(self) -> Vec<u8> {
+        let mark = if self.marked { ">" } else { "" };
+        format!("{}{mark}", self.shards).into_bytes()
+    }
+}
+
+/// Sees to it that the outbox in `store` has `shards` shards. To change the number of one that had
+/// several takes two seconds.
 ///
 /// # Errors
 ///
 /// It has another number and holds events ([`StoreError::Shards`]), or the store failed.
 pub async fn agree_on_shards(store: &dyn Store, shards: u32) -> Result<(), StoreError> {
+    let own = Noted {
+        shards,
+        marked: false,
+    };
     for _ in 0..TRIES {
         let raw = store.get(KEY).await?;
-        let found = number(raw.as_deref());
-        if found == Some(shards) {
+        let found = Noted::read(raw.as_deref());
+        if found == own {
             return Ok(());
         }
-        // Of a text that is no number, nothing says where its events are: all shards are asked.
-        let events = events(store, found).await?;
-        if events > 0 {
-            return Err(differ(found.unwrap_or(0), shards, events));
+        if found.shards != shards {
+            let events = events(store, found.shards).await?;
+            if events > 0 && !found.marked {
+                return Err(differ(found.shards, shards, events));
+            }
+            let mark = Noted {
+                marked: true,
+                ..found
+            };
+            if found.shards > 1 && !found.marked {
+                let marked = store.compare_and_swap(KEY.to_owned(), raw, mark.write());
+                marked.await?;
+                continue;
+            }
         }
-        let own = shards.to_string().into_bytes();
-        if store.compare_and_swap(KEY.to_owned(), raw, own).await? {
-            return Ok(());
+        let mut next = own;
+        if found.marked {
+            // By this caller, or by another, which may have died since.
+            tokio::time::sleep(ALL_KNOW).await;
+            if found.shards != shards && events(store, found.shards).await? > 0 {
+                next.shards = found.shards;
+            }
         }
+        // Whoever was faster says what is next.
+        store
+            .compare_and_swap(KEY.to_owned(), raw, next.write())
+            .await?;
     }
     let raw = store.get(KEY).await?;
-    Err(differ(number(raw.as_deref()).unwrap_or(0), shards, 0))
+    Err(StoreError::ShardsChanging {
+        stored: Noted::read(raw.as_deref()).shards,
+    })
 }
 
 fn differ(stored: u32, configured: u32, events: u64) -> StoreError {
@@ -53,20 +110,14 @@ fn differ(stored: u32, configured: u32, events: u64) -> StoreError {
     }
 }
 
-fn number(raw: Option<&[u8]>) -> Option<u32> {
-    let Some(raw) = raw else {
-        return Some(1);
-    };
-    std::str::from_utf8(raw).ok()?.parse().ok()
-}
-
-/// How many events an outbox with `shards` shards holds, dead letters included.
-async fn events(store: &dyn Store, shards: Option<u32>) -> Result<u64, StoreError> {
+/// How many events an outbox with `shards` shards holds, dead letters included. Where the number
+/// is not known, all are counted.
+async fn events(store: &dyn Store, shards: u32) -> Result<u64, StoreError> {
     let keys = store.list_keys().await?;
     let is_event = |key: &&String| {
         let bare = shard::bare(key);
         let sharded = bare.len() != key.len();
-        let counts = shards.is_none_or(|shards| (shards > 1) == sharded);
+        let counts = shards == 0 || (shards > 1) == sharded;
         counts && (bare.starts_with("q.") || bare.starts_with("d."))
     };
     Ok(keys.iter().filter(is_event).count() as u64)
@@ -100,9 +151,12 @@ impl Agreed {
             // Who has used it is not to change it: another may have just done so.
             Some(_) => {
                 let raw = self.store.get(KEY).await?;
-                let found = number(raw.as_deref());
-                if found != Some(self.shards) {
-                    return Err(differ(found.unwrap_or(0), self.shards, 0));
+                let Noted { shards, marked } = Noted::read(raw.as_deref());
+                if marked {
+                    return Err(StoreError::ShardsChanging { stored: shards });
+                }
+                if shards != self.shards {
+                    return Err(differ(shards, self.shards, 0));
                 }
             }
             None => agree_on_shards(&*self.store, self.shards).await?,
@@ -228,6 +282,25 @@ mod tests {
             agree_on_shards(&store, number).await.unwrap();
         }
         assert_eq!(store.get(KEY).await.unwrap(), Some(b"4".to_vec()));
+    }
+
+    #[tokio::test]
+    async fn a_change_that_was_broken_off_is_finished_or_taken_back() {
+        let store = holding(&["s0.q.1"]).await;
+        store.set(KEY.into(), b"4>".to_vec()).await.unwrap();
+        // Something came in after the mark: the number stays.
+        let said = refused(&store, 2).await;
+        assert!(said.contains("the outbox has shards = 4"), "{said}");
+        assert_eq!(store.get(KEY).await.unwrap(), Some(b"4".to_vec()));
+        for shards in [4, 2] {
+            store.set(KEY.into(), b"4>".to_vec()).await.unwrap();
+            if shards == 2 {
+                store.delete_many(vec!["s0.q.1".into()]).await.unwrap();
+            }
+            agree_on_shards(&store, shards).await.unwrap();
+            let expected = shards.to_string().into_bytes();
+            assert_eq!(store.get(KEY).await.unwrap(), Some(expected));
+        }
     }
 
     #[tokio::test]

@@ -155,6 +155,14 @@ pub enum StoreError {
         /// changed the number.
         events: u64,
     },
+    /// Another host is changing the number of shards.
+    #[error(
+        "the number of shards of the outbox, which is {stored}, is being changed by another host; try again in some seconds"
+    )]
+    ShardsChanging {
+        /// The number so far.
+        stored: u32,
+    },
     /// The store was closed.
     #[error("the store is closed")]
     Closed,

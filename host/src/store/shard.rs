@@ -139,10 +139,7 @@ mod tests {
             size: 2,
             random: 3,
         };
-        for (id, shard) in ["int_1718000000_0a1b2c3d", "a", "é", ""]
-            .iter()
-            .zip(shards)
-        {
+        for (id, shard) in ["int_1718000000_0a1b2c3d", "a", "é", ""].iter().zip(shards) {
             for place in [Place::Waiting, Place::Dead] {
                 assert_eq!(of_key(&key(id).name(place), 4), Some(shard), "{id}");
             }
@@ -177,7 +174,10 @@ mod tests {
         assert_eq!(ten.get("a").await.unwrap(), Some(b"10".to_vec()));
         assert_eq!(
             one.get_many(vec!["b".into(), "a".into()]).await.unwrap(),
-            [("b".to_owned(), None), ("a".to_owned(), Some(b"1".to_vec()))]
+            [
+                ("b".to_owned(), None),
+                ("a".to_owned(), Some(b"1".to_vec()))
+            ]
         );
         one.delete_many(vec!["a".into()]).await.unwrap();
         assert_eq!(one.list_keys().await.unwrap(), [""; 0]);
