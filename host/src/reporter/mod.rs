@@ -345,8 +345,8 @@ impl Reporter {
         results.pop().unwrap_or(Err(ReportError::Closed))
     }
 
-    /// Reports several at once, in order, in one store operation; one result
-    /// for each.
+    /// Reports several at once, in order, in one store operation for each shard;
+    /// one result for each.
     pub async fn report_many(&self, reports: Vec<Report>) -> Vec<Result<Outcome, ReportError>> {
         match &self.inner {
             Some(inner) => inner.accepting.report(reports).await,
