@@ -154,7 +154,9 @@ impl Control {
         out
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    /// Reads a stored record; none when it is damaged or of another version.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
         let mut r = Reader { bytes };
         if r.u8()? != VERSION || r.u64()? != checksum(r.bytes) {
             return None;

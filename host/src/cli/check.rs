@@ -5,7 +5,7 @@ use mcp_reporter::config::{self, ConfigError, StoreKind};
 use mcp_reporter::engine::Probe;
 use mcp_reporter::store::{
     Durability, MemoryStore, RedisOptions, RedisStore, SqliteOptions, SqliteStore, Store,
-    StoreWarning,
+    StoreWarning, agree_on_shards,
 };
 use mcp_reporter::{Config, ReportError, Reporter};
 use mcp_reporter_core::settings::printable;
@@ -156,7 +156,7 @@ fn configured(
 async fn look(config: Config, findings: &mut Findings) {
     let stored = match config.store() {
         StoreKind::Memory => Ok("in memory: events are lost when the process ends".to_owned()),
-        StoreKind::Sqlite => try_file(config.local_cache_path(), findings).await,
+        StoreKind::Sqlite => try_file(&config, findings).await,
         StoreKind::Redis => try_redis(&config, findings).await,
     };
     findings.note(STORE, stored);
@@ -175,7 +175,8 @@ async fn look(config: Config, findings: &mut Findings) {
     reporter.shutdown(SHUTDOWN).await;
 }
 
-async fn try_file(path: &Path, findings: &mut Findings) -> Result<String, String> {
+async fn try_file(config: &Config, findings: &mut Findings) -> Result<String, String> {
+    let path = config.local_cache_path();
     let options = SqliteOptions {
         path: path.to_owned(),
         durability: Default::default(),
@@ -184,7 +185,7 @@ async fn try_file(path: &Path, findings: &mut Findings) -> Result<String, String
     findings
         .warnings
         .extend(warnings.iter().map(ToString::to_string));
-    try_store(&store, path.display().to_string()).await
+    try_store(&store, config.shards(), path.display().to_string()).await
 }
 
 async fn try_redis(config: &Config, findings: &mut Findings) -> Result<String, String> {
@@ -205,11 +206,12 @@ async fn try_redis(config: &Config, findings: &mut Findings) -> Result<String, S
     findings
         .warnings
         .extend(warnings.iter().map(ToString::to_string));
-    try_store(&store, url.to_string()).await
+    try_store(&store, config.shards(), url.to_string()).await
 }
 
-async fn try_store(store: &dyn Store, name: String) -> Result<String, String> {
+async fn try_store(store: &dyn Store, shards: u32, name: String) -> Result<String, String> {
     let tried = async {
+        agree_on_shards(store, shards).await?;
         store
             .set(TRIAL_KEY.to_owned(), b"writable".to_vec())
             .await?;

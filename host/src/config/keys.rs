@@ -58,6 +58,12 @@ pub(super) const LOG_FORMAT: &str = "log_format";
 pub(super) const LOG_FILE: &str = "log_file";
 pub(super) const CA_FILE: &str = "ca_file";
 pub(super) const METRICS_LISTEN: &str = "metrics_listen";
+pub(super) const SHARDS: &str = "shards";
+pub(super) const RATE_LIMIT: &str = "rate_limit";
+pub(super) const DELIVER_ON_REPORT: &str = "deliver_on_report";
+
+/// Most shards: each has an instance that accepts and one that delivers, on each host.
+const MOST_SHARDS: u32 = 64;
 
 static KEY_FILE: KeyInfo = KeyInfo {
     name: API_KEY_FILE,
@@ -67,7 +73,7 @@ static KEY_FILE: KeyInfo = KeyInfo {
     is_text: true,
 };
 
-static HOST_KEYS: [KeyInfo; 8] = [
+static HOST_KEYS: [KeyInfo; 9] = [
     KeyInfo {
         name: STORE,
         default: Some("sqlite"),
@@ -124,6 +130,13 @@ static HOST_KEYS: [KeyInfo; 8] = [
         doc: "Where a running reporter serves Prometheus metrics, at /metrics; if not set, nowhere.",
         is_text: true,
     },
+    KeyInfo {
+        name: SHARDS,
+        default: Some("1"),
+        allowed: "a whole number from 1 to 64, at most rate_limit unless that is 0, and the same for all who use the outbox",
+        doc: "Into how many parts the outbox is split, by interaction, to deliver them side by side.",
+        is_text: false,
+    },
 ];
 
 /// Every key, in the order in which documentation lists them.
@@ -142,6 +155,14 @@ pub fn keys() -> impl Iterator<Item = KeyInfo> {
     component.flatten().chain(HOST_KEYS)
 }
 
+/// `shards`.
+pub(super) fn shards(text: &str) -> Option<u32> {
+    // `parse` would take a sign.
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse().ok().filter(|_| digits);
+    number.filter(|number| (1..=MOST_SHARDS).contains(number))
+}
+
 /// The key of this name.
 pub(super) fn find(name: &str) -> Option<KeyInfo> {
     keys().find(|key| key.name == name)
@@ -155,6 +176,7 @@ pub(super) fn check(key: &KeyInfo, text: &str) -> Result<(), String> {
         LOG_LEVEL => LogLevel::parse(text).is_some(),
         LOG_FORMAT => LogFormat::parse(text).is_some(),
         METRICS_LISTEN => listen_address(text).is_some(),
+        SHARDS => shards(text).is_some(),
         API_KEY_FILE | LOCAL_CACHE_PATH | LOG_FILE | CA_FILE => {
             !text.is_empty() && !text.contains('\0')
         }

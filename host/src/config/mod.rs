@@ -30,8 +30,8 @@ use mcp_reporter_core::settings::{Settings, printable};
 use crate::store::RedisUrl;
 use gather::{Entry, Gathered};
 use keys::{
-    API_KEY, API_KEY_FILE, CA_FILE, DURABILITY, ENABLE, LOCAL_CACHE_PATH, LOG_FILE, LOG_FORMAT,
-    LOG_LEVEL, MCP_ID, METRICS_LISTEN, STORE,
+    API_KEY, API_KEY_FILE, CA_FILE, DELIVER_ON_REPORT, DURABILITY, ENABLE, LOCAL_CACHE_PATH,
+    LOG_FILE, LOG_FORMAT, LOG_LEVEL, MCP_ID, METRICS_LISTEN, RATE_LIMIT, SHARDS, STORE,
 };
 
 /// A checked configuration. Its `Debug` shows neither the API key nor the store's password.
@@ -48,6 +48,7 @@ pub struct Config {
     log_file: Option<PathBuf>,
     ca_file: Option<PathBuf>,
     metrics_listen: Option<SocketAddr>,
+    shards: u32,
     file: Option<PathBuf>,
     warnings: Vec<String>,
 }
@@ -161,6 +162,14 @@ impl Config {
             );
             gathered.problem(LOCAL_CACHE_PATH, message, None);
         }
+        let shards = choice(&gathered.entries, SHARDS, keys::shards).unwrap_or(1);
+        if let Some(settings) = &settings {
+            let entry = gathered.entries.get(SHARDS);
+            let source = entry.map(|entry| entry.source.clone());
+            if let Some(message) = shards_and(settings, shards) {
+                gathered.problem(SHARDS, message, source);
+            }
+        }
         if !gathered.problems.is_empty() {
             return Err(ConfigError::Invalid(gathered.problems));
         }
@@ -192,6 +201,7 @@ impl Config {
             log_file: path(LOG_FILE),
             ca_file: path(CA_FILE),
             metrics_listen,
+            shards,
             settings,
             file,
             warnings,
@@ -278,6 +288,11 @@ impl Config {
         self.metrics_listen
     }
 
+    /// `shards`, from 1.
+    pub fn shards(&self) -> u32 {
+        self.shards
+    }
+
     /// The configuration file that was read, if any.
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()
@@ -328,6 +343,23 @@ impl Config {
     pub fn write_template(path: &Path) -> Result<(), ConfigError> {
         template::write(path)
     }
+}
+
+/// What is wrong with this number of shards beside the other settings.
+fn shards_and(settings: &Settings, shards: u32) -> Option<String> {
+    if shards == 1 {
+        return None;
+    }
+    if (1..shards).contains(&settings.rate_limit) {
+        let limit = settings.rate_limit;
+        return Some(format!(
+            "{SHARDS} = {shards}: must be at most {RATE_LIMIT} = {limit}, so that each shard may send: lower it, or raise {RATE_LIMIT}"
+        ));
+    }
+    // Who accepts would send beside who delivers, and has no share of the rate.
+    settings.deliver_on_report.then(|| {
+        format!("{SHARDS} = {shards}: must be 1 with {DELIVER_ON_REPORT} = true: set that to false")
+    })
 }
 
 /// Puts the key that `coordinator_api_key_file` holds in its place.

@@ -187,6 +187,16 @@ impl Reporter {
         }
     }
 
+    /// The same with these settings besides; of equal names they count.
+    #[must_use]
+    pub fn with(&self, more: impl IntoIterator<Item = (String, String)>) -> Self {
+        let settings = self.settings.iter().cloned().chain(more).collect();
+        Self {
+            settings,
+            ..self.clone()
+        }
+    }
+
     /// Makes an instance whose outbox is in `store`.
     ///
     /// # Errors

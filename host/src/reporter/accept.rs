@@ -4,9 +4,10 @@
 use super::{Factory, Report, ReportError};
 use crate::engine::{Action, Instance, InteractionReport, Outcome};
 use crate::metrics::Metrics;
+use crate::store::shard;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 /// Most reports that go to the component at once. More would make the first
 /// of them wait for the last.
@@ -28,51 +29,53 @@ impl Batch {
     }
 }
 
-/// The way to the accepting instance.
+/// The way to the accepting instances, one for each shard.
 #[derive(Debug)]
 pub(super) struct Accepting {
-    /// None once the reporter was shut down.
-    queue: Mutex<Option<mpsc::UnboundedSender<Batch>>>,
-    task: Mutex<Option<tokio::task::JoinHandle<()>>>,
+    lanes: Vec<Lane>,
     metrics: Option<Arc<Metrics>>,
 }
 
+/// The way to one accepting instance.
+#[derive(Debug)]
+struct Lane {
+    /// None once the reporter was shut down.
+    queue: Mutex<Option<mpsc::UnboundedSender<Batch>>>,
+    task: Mutex<Option<tokio::task::JoinHandle<()>>>,
+}
+
 impl Accepting {
-    /// Starts to accept on the current runtime. `arrived` is called whenever
-    /// something was stored.
-    pub fn start(
-        factory: Arc<Factory>,
-        instance: Instance,
-        arrived: impl Fn() + Send + 'static,
-    ) -> Self {
-        // Unbounded, since each caller waits for its answer: there are never
-        // more in it than callers and dropped interactions.
-        let (sender, receiver) = mpsc::unbounded_channel();
+    /// Starts to accept on the current runtime. `first` is the instance of the
+    /// first shard; those of the others are made when they are needed.
+    /// `arrivals` has one for each shard, told whenever something was stored.
+    pub fn start(factory: Arc<Factory>, first: Instance, arrivals: Vec<Arc<Notify>>) -> Self {
         let metrics = factory.metrics.clone();
-        let task = tokio::spawn(run(factory, instance, receiver, arrived));
+        let mut first = Some(first);
+        let lanes = arrivals.into_iter().enumerate().map(|(shard, arrival)| {
+            // Unbounded, since each caller waits for its answer: there are never
+            // more in it than callers and dropped interactions.
+            let (sender, receiver) = mpsc::unbounded_channel();
+            let task = tokio::spawn(run(factory.clone(), shard, first.take(), receiver, arrival));
+            Lane {
+                queue: Mutex::new(Some(sender)),
+                task: Mutex::new(Some(task)),
+            }
+        });
         Self {
-            queue: Mutex::new(Some(sender)),
-            task: Mutex::new(Some(task)),
+            lanes: lanes.collect(),
             metrics,
         }
     }
 
-    fn send(&self, batch: Batch) -> bool {
-        let queue = self.queue.lock().unwrap_or_else(|e| e.into_inner());
-        queue.as_ref().is_some_and(|q| q.send(batch).is_ok())
-    }
-
     pub async fn report(&self, reports: Vec<Report>) -> Results {
-        let count = reports.len();
         let since = self.metrics.as_ref().map(|_| Instant::now());
-        let (reply, answer) = oneshot::channel();
-        let sent = self.send(Batch {
-            reports,
-            reply: Some(reply),
-        });
-        let results = match answer.await {
-            Ok(results) if sent => results,
-            _ => vec![Err(ReportError::Closed); count],
+        let results = match &self.lanes[..] {
+            [lane] => {
+                let count = reports.len();
+                let answer = lane.report(reports).await;
+                answer.unwrap_or_else(|_| vec![Err(ReportError::Closed); count])
+            }
+            lanes => report_by_shard(lanes, reports).await,
         };
         if let (Some(metrics), Some(since)) = (&self.metrics, since) {
             metrics.answered_caller(since.elapsed());
@@ -81,7 +84,8 @@ impl Accepting {
     }
 
     pub fn report_detached(&self, report: Report) {
-        self.send(Batch {
+        let lane = shard::of_interaction(&report.interaction_id, self.lanes.len());
+        self.lanes[lane].send(Batch {
             reports: vec![report],
             reply: None,
         });
@@ -89,22 +93,70 @@ impl Accepting {
 
     /// Takes no more, and returns when all that was handed over is stored.
     pub async fn close(&self) {
-        drop(self.queue.lock().unwrap_or_else(|e| e.into_inner()).take());
-        let task = self.task.lock().unwrap_or_else(|e| e.into_inner()).take();
-        if let Some(task) = task {
-            // It only ends by itself; a panic in it was logged as such.
-            let _ = task.await;
+        for lane in &self.lanes {
+            drop(lane.queue.lock().unwrap_or_else(|e| e.into_inner()).take());
+        }
+        for lane in &self.lanes {
+            let task = lane.task.lock().unwrap_or_else(|e| e.into_inner()).take();
+            if let Some(task) = task {
+                // It only ends by itself; a panic in it was logged as such.
+                let _ = task.await;
+            }
         }
     }
 }
 
+impl Lane {
+    fn send(&self, batch: Batch) -> bool {
+        let queue = self.queue.lock().unwrap_or_else(|e| e.into_inner());
+        queue.as_ref().is_some_and(|q| q.send(batch).is_ok())
+    }
+
+    /// Hands the reports over. No answer comes after a shutdown.
+    fn report(&self, reports: Vec<Report>) -> oneshot::Receiver<Results> {
+        let (reply, answer) = oneshot::channel();
+        // One that was shut down drops the batch, and the reply with it.
+        self.send(Batch {
+            reports,
+            reply: Some(reply),
+        });
+        answer
+    }
+}
+
+/// Hands each shard its reports, in order, and puts the results into the order of all.
+async fn report_by_shard(lanes: &[Lane], reports: Vec<Report>) -> Results {
+    let mut results = vec![Err(ReportError::Closed); reports.len()];
+    let mut parts: Vec<(Vec<usize>, Vec<Report>)> = vec![Default::default(); lanes.len()];
+    for (at, report) in reports.into_iter().enumerate() {
+        let (places, part) = &mut parts[shard::of_interaction(&report.interaction_id, lanes.len())];
+        places.push(at);
+        part.push(report);
+    }
+    // All are handed over before the first is waited for.
+    let mut begun = Vec::new();
+    for (lane, (places, part)) in lanes.iter().zip(parts) {
+        if !part.is_empty() {
+            begun.push((places, lane.report(part)));
+        }
+    }
+    for (places, answer) in begun {
+        // Without an answer it was shut down, as it says there already.
+        let answer = answer.await.unwrap_or_default();
+        for (at, result) in places.into_iter().zip(answer) {
+            results[at] = result;
+        }
+    }
+    results
+}
+
 async fn run(
     factory: Arc<Factory>,
-    first: Instance,
+    shard: usize,
+    mut instance: Option<Instance>,
     mut queue: mpsc::UnboundedReceiver<Batch>,
-    arrived: impl Fn(),
+    arrival: Arc<Notify>,
 ) {
-    let mut instance = Some(first);
     let mut batches = Vec::new();
     while queue.recv_many(&mut batches, MAX_BATCH).await > 0 {
         let mut rest = batches.drain(..).peekable();
@@ -124,7 +176,7 @@ async fn run(
                 Some(_) => reports.iter().map(|report| report.action).collect(),
                 None => Vec::new(),
             };
-            let results = match accept(&factory, &mut instance, reports).await {
+            let results = match accept(&factory, shard, &mut instance, reports).await {
                 Ok(results) => results,
                 Err(failed) => vec![Err(failed); count],
             };
@@ -132,7 +184,7 @@ async fn run(
                 count_in(metrics, &actions, &results);
             }
             if results.iter().any(Result::is_ok) {
-                arrived();
+                arrival.notify_one();
             }
             answer(results, replies);
         }
@@ -169,12 +221,13 @@ fn answer(mut results: Results, replies: Vec<(usize, Option<oneshot::Sender<Resu
 
 async fn accept(
     factory: &Factory,
+    shard: usize,
     slot: &mut Option<Instance>,
     reports: Vec<InteractionReport>,
 ) -> Result<Results, ReportError> {
     let instance = match slot {
         Some(instance) => instance,
-        None => slot.insert(factory.accepting().await?),
+        None => slot.insert(factory.accepting(shard).await?),
     };
     match instance.report_many(&reports).await {
         Ok(results) => Ok(results

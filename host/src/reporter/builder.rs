@@ -2,15 +2,18 @@
 
 use super::accept::Accepting;
 use super::deliver::Delivering;
+use super::merge;
+use super::shares::Shares;
 use super::{BuildError, Factory, Inner, LegacyImport, MetricsError, Reporter};
 use crate::config::{self, Config};
 use crate::engine::{self, Egress, Engine, EngineError, EngineOptions};
 use crate::metrics::{Listener, Metrics, Refresh};
 use crate::store::{
-    Durability, MemoryStore, RedisOptions, RedisStore, SqliteOptions, SqliteStore, Store,
-    StoreError, StoreWarning,
+    Agreed, Durability, MemoryStore, RedisOptions, RedisStore, SqliteOptions, SqliteStore, Store,
+    StoreError, StoreWarning, agree_on_shards, shard,
 };
 use etcetera::BaseStrategy;
+use mcp_reporter_core::settings::Settings;
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -128,6 +131,7 @@ impl ReporterBuilder {
                     Some(store) => store,
                     None => open(&config).await?,
                 };
+                let store = agreed(store, config.shards()).await?;
                 let listen = config.metrics_listen().filter(|_| !self.without_metrics);
                 let (served, metrics) = match bind(listen).await {
                     Ok(served) => {
@@ -147,6 +151,9 @@ impl ReporterBuilder {
                     .map(|(k, v)| (k.to_owned(), v.to_owned()))
                     .collect();
                 pairs.push(("lease_holder".to_owned(), holder.clone()));
+                if let Some(settings) = config.settings() {
+                    pairs.extend(bounds(settings, config.shards()));
+                }
                 let component = tokio::task::spawn_blocking({
                     let ca_file = config.ca_file().map(ToOwned::to_owned);
                     let metrics = metrics.clone();
@@ -162,17 +169,29 @@ impl ReporterBuilder {
                 })
                 .await
                 .map_err(|e| BuildError::Threads(std::io::Error::other(e)))??;
+                let shards = shards(&store, config.shards());
+                let shares = match config.settings() {
+                    Some(settings) if shards.len() > 1 => {
+                        Shares::new(store.clone(), shards.clone(), settings)
+                    }
+                    _ => None,
+                };
                 let factory = Arc::new(Factory {
                     component,
                     store,
+                    shards,
+                    shares,
                     metrics,
                 });
-                let instance = factory.accepting().await?;
-                let delivering =
-                    Delivering::start(factory.clone(), request_timeout, !self.without_timer);
-                let arrival = delivering.arrival();
-                let accepting =
-                    Accepting::start(factory.clone(), instance, move || arrival.notify_one());
+                let instance = factory.accepting(0).await?;
+                let delivering: Vec<_> = (0..factory.shards.len())
+                    .map(|shard| {
+                        let timer = !self.without_timer;
+                        Delivering::start(factory.clone(), shard, request_timeout, timer)
+                    })
+                    .collect();
+                let arrivals = delivering.iter().map(Delivering::arrival).collect();
+                let accepting = Accepting::start(factory.clone(), instance, arrivals);
                 let address = served.map(|listener| {
                     let listener = listener?;
                     let address = listener.address();
@@ -209,6 +228,43 @@ impl ReporterBuilder {
     }
 }
 
+/// `store`, when its outbox has so many shards. One that cannot be asked yet is asked before it is
+/// used.
+async fn agreed(store: Arc<dyn Store>, shards: u32) -> Result<Arc<dyn Store>, StoreError> {
+    match agree_on_shards(&*store, shards).await {
+        Ok(()) if shards == 1 => return Ok(store),
+        Err(differs @ StoreError::Shards { .. }) => {
+            store.close().await;
+            return Err(differs);
+        }
+        Ok(()) | Err(_) => {}
+    }
+    Ok(Arc::new(Agreed::new(store, shards)))
+}
+
+/// A view of each shard.
+fn shards(store: &Arc<dyn Store>, shards: u32) -> Vec<Arc<dyn Store>> {
+    if shards == 1 {
+        return vec![store.clone()];
+    }
+    (0..shards as usize)
+        .map(|number| Arc::new(shard::Shard::new(store.clone(), number)) as Arc<dyn Store>)
+        .collect()
+}
+
+/// The bounds of one shard, as settings: its part of those of all.
+fn bounds(settings: &Settings, shards: u32) -> Vec<(String, String)> {
+    if shards == 1 {
+        return Vec::new();
+    }
+    // At least as much as the component takes.
+    let part = |all: u64, least: u64| (all / u64::from(shards)).max(least).to_string();
+    vec![
+        ("max_events".to_owned(), part(settings.max_events, 1)),
+        ("max_bytes".to_owned(), part(settings.max_bytes, 1_024)),
+    ]
+}
+
 /// The socket for the metrics, and the metrics; none when they are not wanted.
 async fn bind(
     listen: Option<SocketAddr>,
@@ -236,12 +292,9 @@ fn serve(listener: Listener, factory: &Arc<Factory>, holder: &str) {
     let refresh: Refresh = Arc::new(move || {
         let (factory, sink, own) = (factory.clone(), sink.clone(), own.clone());
         Box::pin(async move {
-            let status = match factory.instance().await {
-                Ok(mut instance) => instance.status().await.ok().and_then(Result::ok),
-                Err(_) => None,
-            };
-            let holder = status.as_ref().and_then(|s| s.lease_holder.as_deref());
-            let held = holder.is_some_and(|holder| holder.starts_with(&own));
+            let status = factory.status().await.ok();
+            let holders = status.as_ref().and_then(|s| s.lease_holder.as_deref());
+            let held = holders.is_some_and(|all| merge::holders(all).any(|h| h.starts_with(&own)));
             sink.outbox(status.as_ref(), held);
         })
     });

@@ -35,8 +35,10 @@ mod deliver;
 mod error;
 mod import;
 mod interaction;
+mod merge;
 mod payload;
 mod performance;
+mod shares;
 
 pub use builder::ReporterBuilder;
 pub use error::{BuildError, MetricsError, ReportError};
@@ -50,10 +52,11 @@ use crate::engine::{
     PurgeFilter,
 };
 use crate::metrics::{Graves, Metrics};
-use crate::store::Store;
+use crate::store::{Store, shard};
 use accept::Accepting;
 use deliver::Delivering;
 use mcp_reporter_core::event;
+use shares::{Claim, Fence, Shares};
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -123,7 +126,8 @@ pub struct Reporter {
 #[derive(Debug)]
 struct Inner {
     accepting: Accepting,
-    delivering: Delivering,
+    /// One for each shard.
+    delivering: Vec<Delivering>,
     factory: Arc<Factory>,
     runtime: Mutex<Option<tokio::runtime::Runtime>>,
     metrics: Result<Option<SocketAddr>, MetricsError>,
@@ -132,7 +136,12 @@ struct Inner {
 /// Makes instances of the component.
 struct Factory {
     component: crate::engine::Reporter,
+    /// All of the outbox, and what is not in it.
     store: Arc<dyn Store>,
+    /// A view for each shard; the store itself where there is one.
+    shards: Vec<Arc<dyn Store>>,
+    /// None where there is one shard, or no rate to share.
+    shares: Option<Arc<Shares>>,
     /// None unless they are served.
     metrics: Option<Arc<Metrics>>,
 }
@@ -144,24 +153,48 @@ impl std::fmt::Debug for Factory {
 }
 
 impl Factory {
-    async fn instance(&self) -> Result<Instance, EngineError> {
-        self.component.instantiate(self.store.clone()).await
+    fn claim(&self, shard: usize) -> Option<Claim> {
+        self.shares.clone().map(|shares| Claim::new(shares, shard))
     }
 
-    /// One whose dead letters are counted.
-    async fn delivering_instance(&self) -> Result<Instance, EngineError> {
-        let store = match &self.metrics {
-            Some(metrics) => Arc::new(Graves::new(self.store.clone(), metrics.clone())),
-            None => self.store.clone(),
+    /// One that answers questions about a shard.
+    async fn instance(&self, shard: usize) -> Result<Instance, EngineError> {
+        self.component.instantiate(self.shards[shard].clone()).await
+    }
+
+    /// One that delivers a shard with the permits of this claim, and whose dead
+    /// letters are counted.
+    async fn delivering(
+        &self,
+        shard: usize,
+        claim: Option<&Claim>,
+    ) -> Result<Instance, EngineError> {
+        let mut store = self.shards[shard].clone();
+        if let Some(metrics) = &self.metrics {
+            store = Arc::new(Graves::new(store, metrics.clone()));
+        }
+        let Some(claim) = claim else {
+            return self.component.instantiate(store).await;
         };
-        self.component.instantiate(store).await
+        let store = Arc::new(Fence::new(store, claim.fence()));
+        let permits = ("rate_limit".to_owned(), claim.permits().to_string());
+        self.component.with([permits]).instantiate(store).await
     }
 
-    /// One that takes reports.
-    async fn accepting(&self) -> Result<Instance, EngineError> {
+    /// One that takes reports of a shard.
+    async fn accepting(&self, shard: usize) -> Result<Instance, EngineError> {
         self.component
-            .instantiate_accepting(self.store.clone())
+            .instantiate_accepting(self.shards[shard].clone())
             .await
+    }
+
+    /// The state of all shards together.
+    async fn status(&self) -> Result<OutboxStatus, ReportError> {
+        let mut all = Vec::new();
+        for shard in 0..self.shards.len() {
+            all.push(self.instance(shard).await?.status().await??);
+        }
+        Ok(merge::statuses(all))
     }
 }
 
@@ -315,8 +348,8 @@ impl Reporter {
         results.pop().unwrap_or(Err(ReportError::Closed))
     }
 
-    /// Reports several at once, in order, in one store operation; one result
-    /// for each.
+    /// Reports several at once, in order, in one store operation for each shard;
+    /// one result for each.
     pub async fn report_many(&self, reports: Vec<Report>) -> Vec<Result<Outcome, ReportError>> {
         match &self.inner {
             Some(inner) => inner.accepting.report(reports).await,
@@ -340,10 +373,20 @@ impl Reporter {
     ///
     /// The store or the component failed.
     pub async fn deliver_now(&self, budget: Duration) -> Result<Option<Delivery>, ReportError> {
-        match &self.inner {
-            Some(inner) => inner.delivering.deliver_now(budget).await,
-            None => Ok(None),
+        let Some(inner) = &self.inner else {
+            return Ok(None);
+        };
+        // All begin before the first is waited for.
+        let mut begun = Vec::new();
+        for delivering in &inner.delivering {
+            begun.push(delivering.deliver_now(budget));
         }
+        let mut all = Vec::new();
+        for answer in begun {
+            // None comes from one that was shut down.
+            all.extend(answer.await.ok().transpose()?);
+        }
+        Ok(merge::deliveries(all))
     }
 
     /// The state of the outbox.
@@ -352,7 +395,7 @@ impl Reporter {
     ///
     /// The reporter is switched off, or the store or the component failed.
     pub async fn status(&self) -> Result<OutboxStatus, ReportError> {
-        Ok(self.instance().await?.status().await??)
+        self.factory()?.status().await
     }
 
     /// The dead letters, oldest first: at most `limit` after `cursor`.
@@ -365,10 +408,14 @@ impl Reporter {
         limit: u32,
         cursor: Option<String>,
     ) -> Result<EntryPage, ReportError> {
-        let mut instance = self.instance().await?;
-        Ok(instance
-            .list_dead_letters(limit, cursor.as_deref())
-            .await??)
+        let factory = self.factory()?;
+        let mut pages = Vec::new();
+        for shard in 0..factory.shards.len() {
+            let mut instance = factory.instance(shard).await?;
+            let page = instance.list_dead_letters(limit, cursor.as_deref()).await;
+            pages.push(page??);
+        }
+        Ok(merge::pages(pages, limit))
     }
 
     /// The waiting events, oldest first: at most `limit` after `cursor`.
@@ -381,8 +428,14 @@ impl Reporter {
         limit: u32,
         cursor: Option<String>,
     ) -> Result<EntryPage, ReportError> {
-        let mut instance = self.instance().await?;
-        Ok(instance.list_waiting(limit, cursor.as_deref()).await??)
+        let factory = self.factory()?;
+        let mut pages = Vec::new();
+        for shard in 0..factory.shards.len() {
+            let mut instance = factory.instance(shard).await?;
+            let page = instance.list_waiting(limit, cursor.as_deref()).await;
+            pages.push(page??);
+        }
+        Ok(merge::pages(pages, limit))
     }
 
     /// The body of the event under `key`; none when there is no such event.
@@ -391,7 +444,10 @@ impl Reporter {
     ///
     /// As [`status`](Self::status).
     pub async fn show(&self, key: String) -> Result<Option<String>, ReportError> {
-        Ok(self.instance().await?.show(&key).await??)
+        let factory = self.factory()?;
+        let shard = shard::of_key(&key, factory.shards.len());
+        let mut instance = factory.instance(shard.unwrap_or(0)).await?;
+        Ok(instance.show(&key).await??)
     }
 
     /// Puts dead letters back into the queue: those of `interactions`, or all
@@ -401,20 +457,30 @@ impl Reporter {
     ///
     /// As [`status`](Self::status), or another instance keeps delivering.
     pub async fn redrive(&self, interactions: Vec<String>) -> Result<u32, ReportError> {
-        let end = Instant::now() + LEASE_WAIT;
-        let moved = loop {
-            let moved = self.instance().await?.redrive(&interactions).await?;
-            match moved {
-                Err(Failure::Busy(_)) if Instant::now() < end => {
-                    tokio::time::sleep(LEASE_RETRY).await;
-                }
-                moved => break moved?,
-            }
-        };
-        if let Some(inner) = &self.inner {
-            inner.delivering.arrived();
+        let factory = self.factory()?;
+        let shards = factory.shards.len();
+        let mut parts = vec![Vec::new(); shards];
+        let all = interactions.is_empty();
+        for id in interactions {
+            parts[shard::of_interaction(&id, shards)].push(id);
         }
-        Ok(moved)
+        let mut total = 0;
+        for (shard, part) in parts.into_iter().enumerate() {
+            if !all && part.is_empty() {
+                continue;
+            }
+            let until = Instant::now() + LEASE_WAIT;
+            total += loop {
+                let moved = factory.instance(shard).await?.redrive(&part).await?;
+                if let Some(moved) = unless_busy(moved, until).await? {
+                    break moved;
+                }
+            };
+            if let Some(inner) = &self.inner {
+                inner.delivering[shard].arrived();
+            }
+        }
+        Ok(total)
     }
 
     /// Deletes events for good and returns how many. Waits up to 15 s for the lease.
@@ -423,16 +489,23 @@ impl Reporter {
     ///
     /// As [`redrive`](Self::redrive).
     pub async fn purge(&self, filter: PurgeFilter) -> Result<u32, ReportError> {
-        let end = Instant::now() + LEASE_WAIT;
-        loop {
-            let purged = self.instance().await?.purge(&filter).await?;
-            match purged {
-                Err(Failure::Busy(_)) if Instant::now() < end => {
-                    tokio::time::sleep(LEASE_RETRY).await;
+        let factory = self.factory()?;
+        let shards = factory.shards.len();
+        let only = filter
+            .interaction_id
+            .as_deref()
+            .map(|id| shard::of_interaction(id, shards));
+        let mut total = 0;
+        for shard in (0..shards).filter(|shard| only.is_none_or(|only| only == *shard)) {
+            let until = Instant::now() + LEASE_WAIT;
+            total += loop {
+                let purged = factory.instance(shard).await?.purge(&filter).await?;
+                if let Some(purged) = unless_busy(purged, until).await? {
+                    break purged;
                 }
-                purged => return Ok(purged?),
-            }
+            };
         }
+        Ok(total)
     }
 
     /// Asks the coordinator whether it is there.
@@ -472,7 +545,16 @@ impl Reporter {
             inner.accepting.close().await;
             // A little is kept for closing the store.
             let left = end.saturating_duration_since(Instant::now());
-            let delivered_all = inner.delivering.close(left - left.min(left / 10)).await;
+            let budget = left - left.min(left / 10);
+            let close_by = tokio::time::Instant::now() + budget;
+            let mut begun = Vec::new();
+            for delivering in &inner.delivering {
+                begun.push(delivering.close(budget));
+            }
+            let mut delivered_all = true;
+            for (delivering, answer) in inner.delivering.iter().zip(begun) {
+                delivered_all &= delivering.closed(answer, close_by).await;
+            }
             inner.factory.store.close().await;
             delivered_all
         };
@@ -491,11 +573,28 @@ impl Reporter {
         }
     }
 
-    /// A fresh instance for a question, so that nothing else has to wait.
+    /// A fresh instance for a question to the coordinator, so that nothing else has to wait.
     async fn instance(&self) -> Result<Instance, ReportError> {
-        let Some(inner) = &self.inner else {
-            return Err(ReportError::Disabled);
-        };
-        Ok(inner.factory.instance().await?)
+        Ok(self.factory()?.instance(0).await?)
+    }
+
+    fn factory(&self) -> Result<&Arc<Factory>, ReportError> {
+        let inner = self.inner.as_ref().ok_or(ReportError::Disabled)?;
+        Ok(&inner.factory)
+    }
+}
+
+/// What a change of the outbox came to; none, after a while, when another instance delivers and
+/// it is to be tried again.
+async fn unless_busy(
+    changed: Result<u32, Failure>,
+    until: Instant,
+) -> Result<Option<u32>, ReportError> {
+    match changed {
+        Err(Failure::Busy(_)) if Instant::now() < until => {
+            tokio::time::sleep(LEASE_RETRY).await;
+            Ok(None)
+        }
+        changed => Ok(Some(changed?)),
     }
 }

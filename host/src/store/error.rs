@@ -141,6 +141,28 @@ pub enum StoreError {
         /// What the server said, or what is wrong with it.
         detail: String,
     },
+    /// The outbox has another number of shards than is configured.
+    #[error(
+        "the outbox has shards = {stored} and holds {events} event{}, but shards = {configured} is set; set shards = {stored}, or first drain it with that (`mcp-reporter deliver`; dead letters: `outbox redrive` or `outbox purge`) and stop every host that uses it: an empty outbox takes any number",
+        if *events == 1 { "" } else { "s" }
+    )]
+    Shards {
+        /// The number of the outbox; 0 when what is noted of it is no number.
+        stored: u32,
+        /// The number of the configuration.
+        configured: u32,
+        /// How many events were in it, dead letters included; 0 when another host has just
+        /// changed the number.
+        events: u64,
+    },
+    /// Another host is changing the number of shards.
+    #[error(
+        "the number of shards of the outbox, which is {stored}, is being changed by another host; try again in some seconds"
+    )]
+    ShardsChanging {
+        /// The number so far.
+        stored: u32,
+    },
     /// The store was closed.
     #[error("the store is closed")]
     Closed,

@@ -9,18 +9,22 @@
 //! - no operation blocks the thread that polls it;
 //! - an operation whose future is dropped may still happen.
 
+mod agreed;
 mod error;
 mod legacy;
 #[cfg(test)]
 mod legacy_tests;
 mod memory;
 mod redis;
+pub(crate) mod shard;
 mod sqlite;
 #[cfg(test)]
 mod tests;
 
 use async_trait::async_trait;
 
+pub(crate) use self::agreed::Agreed;
+pub use self::agreed::agree_on_shards;
 pub use self::error::{StoreError, StoreWarning};
 pub use self::legacy::{LegacyCache, LegacyRow};
 pub use self::memory::MemoryStore;
@@ -41,6 +45,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// Every key, in any order, as of one moment.
     async fn list_keys(&self) -> Result<Vec<String>, StoreError>;
+
+    /// The keys that begin with `prefix`, in any order, as of one moment.
+    async fn list_keys_with(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let mut keys = self.list_keys().await?;
+        keys.retain(|key| key.starts_with(prefix));
+        Ok(keys)
+    }
 
     /// Sets one pair.
     async fn set(&self, key: String, value: Vec<u8>) -> Result<(), StoreError>;

@@ -43,6 +43,17 @@ async fn values(store: &dyn Store) {
     assert_eq!(store.get("bytes").await.unwrap(), Some(vec![0, 255, 10]));
     assert_eq!(store.get("A").await.unwrap(), None, "keys have a case");
     assert_eq!(sorted_keys(store).await, ["a", "bytes", "empty"]);
+    for (prefix, expected) in [
+        ("e", &["empty"][..]),
+        ("empty", &["empty"]),
+        ("emptyx", &[]),
+        ("d", &[]),
+        ("", &["a", "bytes", "empty"]),
+    ] {
+        let mut keys = store.list_keys_with(prefix).await.unwrap();
+        keys.sort();
+        assert_eq!(keys, expected, "{prefix:?}");
+    }
 
     let large = vec![b'x'; 1 << 20];
     store.set("large".into(), large.clone()).await.unwrap();

@@ -116,6 +116,38 @@ fn what_was_refused_is_listed_redriven_and_delivered() {
 }
 
 #[test]
+fn an_outbox_in_shards_is_one_outbox_and_refuses_another_number() {
+    let (home, coordinator) = Home::with_coordinator("shards = 3");
+    for id in ["a", "b", "c", "d"] {
+        home.ok(&["report", "start", "--id", id]);
+    }
+    assert_eq!(home.json(&["outbox", "status", "--json"])["waiting"], 4);
+    let list = home.json(&["outbox", "list", "--json"]);
+    let ids: Vec<_> = list["entries"].as_array().unwrap().iter().collect();
+    let ids: Vec<_> = ids.iter().map(|e| e["interaction_id"].as_str()).collect();
+    assert_eq!(ids, [Some("a"), Some("b"), Some("c"), Some("d")]);
+    let backup = home.json(&["outbox", "backup", "b.db", "--json"]);
+    assert_eq!(backup["waiting"], 4);
+    let expected = "the outbox has shards = 3 and holds 4 events, but shards = 1 is set";
+    for arguments in [
+        &["outbox", "status", "--shards", "1"][..],
+        &["deliver", "--shards", "1"],
+    ] {
+        home.run(arguments).refused(1, expected);
+    }
+    let ran = home.run(&["check", "--shards", "1"]);
+    assert!(ran.code == 1 && ran.out.contains(expected), "{ran:?}");
+    home.run(&["outbox", "status", "--shards", "11"])
+        .refused(2, "must be at most rate_limit = 10");
+    assert!(
+        home.ok(&["deliver"])
+            .ends_with("delivered 4 events, 0 waiting\n")
+    );
+    assert_eq!(coordinator.stored().unwrap().len(), 4);
+    assert!(home.ok(&["config", "show"]).contains("shards"));
+}
+
+#[test]
 fn a_purge_deletes_what_its_filter_names_and_nothing_else() {
     let home = Home::with("http://127.0.0.1:9", "");
     for id in ["a", "b", "c"] {

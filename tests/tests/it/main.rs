@@ -19,6 +19,7 @@ mod old_client;
 mod oracle;
 mod redis;
 mod secrets;
+mod shards;
 mod sharing;
 mod shutdown;
 mod store_file;

@@ -69,6 +69,7 @@ fn host_keys_have_their_defaults() {
     assert_eq!(config.log_file(), None);
     assert_eq!(config.ca_file(), None);
     assert_eq!(config.metrics_listen(), None);
+    assert_eq!(config.shards(), 1);
 }
 
 #[test]
@@ -101,6 +102,37 @@ fn metrics_are_for_this_machine_unless_one_says_otherwise() {
             .iter()
             .find(|w| w.contains(&format!("metrics_listen = \"{address}\"")));
         assert_eq!(warning.is_some(), warned, "{warnings:?}");
+    }
+}
+
+#[test]
+fn each_shard_has_a_part_of_the_rate() {
+    for (shards, limit) in [("10", "10"), ("64", "64"), ("64", "0"), ("2", "10")] {
+        let config = code(&[("shards", shards), ("rate_limit", limit)]).unwrap();
+        assert_eq!(config.shards().to_string(), shards);
+        let pairs = config.pairs().map(|(key, _)| key);
+        assert_eq!(pairs.filter(|key| *key == "shards").count(), 0);
+    }
+    // One shard needs no rate of its own, so that nothing changes for who has none.
+    code(&[("shards", "1"), ("rate_limit", "1")]).unwrap();
+    let error = code(&[("shards", "11")]).unwrap_err();
+    assert_eq!(
+        error,
+        "shards = 11: must be at most rate_limit = 10, so that each shard may send: lower it, or raise rate_limit (set by the program)"
+    );
+    let error = code(&[("shards", "2"), ("deliver_on_report", "true")]).unwrap_err();
+    assert_eq!(
+        error,
+        "shards = 2: must be 1 with deliver_on_report = true: set that to false (set by the program)"
+    );
+    for text in ["0", "65", "+2", "2.0", "two", "-1", "18446744073709551618"] {
+        let error = code(&[("shards", text)]).unwrap_err();
+        assert_eq!(
+            error,
+            format!(
+                "shards = \"{text}\": must be a whole number from 1 to 64, at most rate_limit unless that is 0, and the same for all who use the outbox (set by the program)"
+            )
+        );
     }
 }
 

@@ -264,6 +264,17 @@ impl Store for RedisStore {
             .await
     }
 
+    async fn list_keys_with(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let mut range = redis::cmd("ZRANGEBYLEX");
+        range.arg(&self.keys);
+        // No key, being UTF-8, has the byte that ends the range.
+        range.arg([b"[", prefix.as_bytes()].concat());
+        range.arg([b"(", prefix.as_bytes(), b"\xff"].concat());
+        self.link
+            .run(|mut connection| async move { range.query_async(&mut connection).await })
+            .await
+    }
+
     async fn set(&self, key: String, value: Vec<u8>) -> Result<(), StoreError> {
         self.set_many(vec![(key, value)]).await
     }

@@ -18,7 +18,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::lock::patiently;
 use super::{Shared, files, schema};
-use crate::store::StoreError;
+use crate::store::{StoreError, shard};
 
 /// What a backup holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -171,7 +171,7 @@ fn count(copy: &Connection) -> rusqlite::Result<Backup> {
     let mut select = copy.prepare("SELECT key FROM mcp_reporter_kv")?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
-        match EventKey::parse(row.get_ref(0)?.as_str()?) {
+        match EventKey::parse(shard::bare(row.get_ref(0)?.as_str()?)) {
             Some((Place::Waiting, _)) => done.waiting += 1,
             Some((Place::Dead, _)) => done.dead_letters += 1,
             None => {}

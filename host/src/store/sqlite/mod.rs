@@ -197,7 +197,13 @@ impl Store for SqliteStore {
     }
 
     async fn list_keys(&self) -> Result<Vec<String>, StoreError> {
-        self.read(|reply| Read::List { reply }).await
+        let prefix = None;
+        self.read(|reply| Read::List { prefix, reply }).await
+    }
+
+    async fn list_keys_with(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let prefix = Some(prefix.to_owned());
+        self.read(|reply| Read::List { prefix, reply }).await
     }
 
     async fn set(&self, key: String, value: Vec<u8>) -> Result<(), StoreError> {

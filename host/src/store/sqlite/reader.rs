@@ -24,6 +24,8 @@ pub(super) enum Read {
         reply: Reply<Vec<(String, Option<Vec<u8>>)>>,
     },
     List {
+        /// What the keys begin with; none for all.
+        prefix: Option<String>,
         reply: Reply<Vec<String>>,
     },
     Stop,
@@ -61,8 +63,11 @@ impl Reader {
                     let values = self.ask(|c| values(c, &keys));
                     let _ = reply.send(values.map(|values| keys.into_iter().zip(values).collect()));
                 }
-                Read::List { reply } => {
-                    let _ = reply.send(self.ask(list));
+                Read::List { prefix, reply } => {
+                    let _ = reply.send(self.ask(|c| match &prefix {
+                        Some(prefix) => list_with(c, prefix),
+                        None => list(c),
+                    }));
                 }
                 Read::Stop => break,
             }
@@ -97,5 +102,15 @@ fn list(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     connection
         .prepare_cached("SELECT key FROM mcp_reporter_kv")?
         .query_map([], |row| row.get(0))?
+        .collect()
+}
+
+fn list_with(connection: &Connection, prefix: &str) -> rusqlite::Result<Vec<String>> {
+    // Texts are compared by their bytes, so that what begins so lies side by side.
+    connection
+        .prepare_cached("SELECT key FROM mcp_reporter_kv WHERE key >= ?1 AND key < ?2")?
+        .query_map([prefix, &format!("{prefix}{}", char::MAX)], |row| {
+            row.get(0)
+        })?
         .collect()
 }
