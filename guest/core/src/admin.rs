@@ -5,7 +5,8 @@
 
 use crate::control::{Control, Held, KEY, Mode};
 use crate::event::Action;
-use crate::outbox::{EventKey, Place, Record, bytes, interaction_hash, names, sort_out};
+use crate::moves::{self, Listing, next_key};
+use crate::outbox::{EventKey, Place, Record, bytes, interaction_hash, names};
 use crate::prelude::*;
 use crate::sort::sort;
 use crate::store::{Now, Random, Store, StoreError};
@@ -128,23 +129,14 @@ pub struct PurgeFilter {
     pub interaction_id: Option<String>,
 }
 
-/// The waiting events and the dead letters, each oldest first.
-fn events(store: &mut dyn Store) -> Result<[Vec<EventKey>; 2], StoreError> {
-    let mut places = sort_out(&store.list_keys()?);
-    for keys in &mut places {
-        sort(keys, |a, b| a < b);
-    }
-    Ok(places)
-}
-
 /// By interaction, and within one by age.
 fn by_interaction(a: &EventKey, b: &EventKey) -> bool {
     (a.interaction, a.ns, a.random) < (b.interaction, b.ns, b.random)
 }
 
-/// The state of the outbox. An event in the middle of a move counts in both places.
+/// The state of the outbox.
 pub fn status(store: &mut dyn Store, now: Now) -> Result<Status, StoreError> {
-    let [waiting, dead] = events(store)?;
+    let Listing { waiting, dead, .. } = moves::list(store)?;
     // Looking changes nothing: an absent record is not created.
     let control = match store.get(KEY)? {
         Some(raw) => Held::read(raw).control,
@@ -183,7 +175,7 @@ pub fn list(
 ) -> Result<(Vec<Entry>, Option<String>), StoreError> {
     let after = cursor.and_then(EventKey::parse).map(|(_, key)| key);
     let limit = limit.clamp(1, MAX_PAGE);
-    let [waiting, dead] = events(store)?;
+    let Listing { waiting, dead, .. } = moves::list(store)?;
     let all = if place == Place::Waiting {
         waiting
     } else {
@@ -280,7 +272,7 @@ pub fn redrive(
 }
 
 fn put_back(store: &mut dyn Store, wanted: &[u64]) -> Result<u32, StoreError> {
-    let [_, mut keys] = events(store)?;
+    let [_, mut keys] = moves::settle(store)?;
     keys.retain(|key| wanted.is_empty() || wanted.contains(&key.interaction));
     // An interaction at a time: a crash in between leaves each whole, in one
     // place or the other.
@@ -297,7 +289,6 @@ fn put_back(store: &mut dyn Store, wanted: &[u64]) -> Result<u32, StoreError> {
                 continue;
             };
             let fresh = Record {
-                moves: record.moves + 1,
                 tries: 0,
                 charged: 0,
                 first_failure_ns: 0,
@@ -306,7 +297,7 @@ fn put_back(store: &mut dyn Store, wanted: &[u64]) -> Result<u32, StoreError> {
                 last_failure: String::new(),
                 ..record
             };
-            back.push((key.name(Place::Waiting), fresh.encode()));
+            back.push((next_key(*key).name(Place::Waiting), fresh.encode()));
             gone.push(name);
         }
         store.set_many(&back)?;
@@ -349,7 +340,7 @@ fn purge_events(
     wanted: Option<u64>,
     newest_allowed: Option<u64>,
 ) -> Result<u32, StoreError> {
-    let [waiting, dead] = events(store)?;
+    let [waiting, dead] = moves::settle(store)?;
     let mut doomed = both(if dead_letters { &[] } else { &waiting }, &dead);
     let mut kept = Vec::new();
     for events in doomed.chunk_by(|(_, a), (_, b)| a.interaction == b.interaction) {
@@ -389,7 +380,7 @@ fn drop_events(
     control: &mut Control,
     keep: (u64, u64),
 ) -> Result<(), StoreError> {
-    let [waiting, dead] = events(store)?;
+    let [waiting, dead] = moves::settle(store)?;
     (control.waiting, control.waiting_bytes) = (waiting.len() as u64, bytes(&waiting));
     (control.dead, control.dead_bytes) = (dead.len() as u64, bytes(&dead));
     let all = both(&waiting, &dead);

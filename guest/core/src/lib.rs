@@ -24,6 +24,7 @@ pub mod admin;
 pub mod backoff;
 pub mod control;
 pub mod drain;
+mod moves;
 pub mod settings;
 pub mod store;
 pub mod text;

@@ -66,7 +66,11 @@ pub(crate) struct Memory {
     pub map: BTreeMap<String, Vec<u8>>,
     calls: BTreeMap<&'static str, u32>,
     failing: Option<&'static str>,
+    stalled: Option<Meanwhile>,
 }
+
+/// What others do while an operation stalls.
+type Meanwhile = Box<dyn FnOnce(&mut Memory)>;
 
 impl Memory {
     pub fn events(&self, place: Place) -> Vec<(EventKey, Record)> {
@@ -84,6 +88,11 @@ impl Memory {
     /// Lets the next operation `name` fail without doing anything.
     pub fn fail_next(&mut self, name: &'static str) {
         self.failing = Some(name);
+    }
+
+    /// Stalls before the next delete, and others do this meanwhile.
+    pub fn stall_next_delete(&mut self, meanwhile: impl FnOnce(&mut Self) + 'static) {
+        self.stalled = Some(Box::new(meanwhile));
     }
 
     fn call(&mut self, name: &'static str) -> Result<(), StoreError> {
@@ -126,6 +135,9 @@ impl Store for Memory {
 
     fn delete_many(&mut self, keys: &[String]) -> Result<(), StoreError> {
         self.call("delete_many")?;
+        if let Some(meanwhile) = self.stalled.take() {
+            meanwhile(self);
+        }
         for key in keys {
             self.map.remove(key);
         }

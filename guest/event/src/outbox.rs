@@ -13,7 +13,7 @@
 //! | --- | --- |
 //! | 1 | version, 1 |
 //! | 8 | SipHash-1-3 of all that follows |
-//! | 4 | moves between waiting and dead letter |
+//! | 4 | 0 |
 //! | 4 | tries |
 //! | 4 | charged tries |
 //! | 8 | wall clock of the first failure, ns; 0 before it |
@@ -24,8 +24,8 @@
 //! | | interaction id, idempotency key, `traceparent`, last failure |
 //! | | the body, to the end |
 //!
-//! Integers are little-endian. A crash in the middle of a move leaves both
-//! keys; the record with more moves is the one that counts.
+//! Integers are little-endian. A dead letter that waits again does so under the
+//! next random number: a name is never used twice.
 
 use crate::digits;
 use crate::errors_by_message;
@@ -201,8 +201,6 @@ fn hex(digits: &[u8]) -> Option<u64> {
 /// The value of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// Moves between waiting and dead letter so far.
-    pub moves: u32,
     /// Tries so far.
     pub tries: u32,
     /// Tries that count towards `max_retries`.
@@ -267,7 +265,6 @@ impl Record {
             failure,
         ];
         let mut out = begin(self.action, texts, self.body.len());
-        out[9..13].copy_from_slice(&self.moves.to_le_bytes());
         out[13..17].copy_from_slice(&self.tries.to_le_bytes());
         out[17..21].copy_from_slice(&self.charged.to_le_bytes());
         out[21..29].copy_from_slice(&self.first_failure_ns.to_le_bytes());
@@ -300,12 +297,11 @@ impl Record {
         for n in &mut times {
             *n = r.u64()?;
         }
-        let [moves, tries, charged] = counts;
+        let [_, tries, charged] = counts;
         let [first_failure_ns, not_before_ns, delivered_mark] = times;
         let action = *Action::ALL.get(usize::from(r.u8()?))?;
         let lengths = [r.u16()?, r.u8()?.into(), r.u8()?.into(), r.u16()?];
         Some(Self {
-            moves,
             tries,
             charged,
             first_failure_ns,
@@ -463,7 +459,7 @@ mod tests {
         fn records_survive_and_any_damage_is_seen(
             body in proptest::collection::vec(any::<u8>(), 0..200),
             failure in ".{0,300}",
-            numbers in any::<[u32; 3]>(),
+            numbers in any::<[u32; 2]>(),
             at in any::<prop::sample::Index>(),
             bit in 0..8u8,
         ) {
@@ -474,7 +470,7 @@ mod tests {
             let mut record = Record::decode(&value)?;
             prop_assert_eq!(&record.body, &body);
             prop_assert_eq!(record.encode(), value);
-            [record.moves, record.tries, record.charged] = numbers;
+            [record.tries, record.charged] = numbers;
             record.last_failure = cut(&failure, MAX_FAILURE_BYTES).to_owned();
             let bytes = record.encode();
             prop_assert_eq!(Record::decode(&bytes), Ok(record));

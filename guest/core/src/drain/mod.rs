@@ -27,7 +27,8 @@ pub use verdict::Answer;
 use crate::backoff;
 use crate::control::{Held, LEASE, Mode, RENEWAL, nanos};
 use crate::digits;
-use crate::outbox::{EventKey, Place, Record, Stage, bytes, names, sort_out};
+use crate::moves;
+use crate::outbox::{EventKey, Place, Record, Stage, bytes, names};
 use crate::prelude::*;
 use crate::settings::Settings;
 use crate::sort::sort;
@@ -36,7 +37,6 @@ use crate::text::ascii;
 use crate::throttle::{Moment, Throttle, earliest};
 use alloc::sync::Arc;
 use core::time::Duration;
-use outcome::settle_moves;
 use queue::Queue;
 
 /// Records read ahead at once.
@@ -529,8 +529,7 @@ impl Drainer {
 
     /// Lists the store and takes over what waits.
     fn list(&mut self, store: &mut dyn Store, now: Now) -> Result<(), StoreError> {
-        let [mut waiting, mut dead] = sort_out(&store.list_keys()?);
-        let gone = settle_moves(store, &waiting, &mut dead)?;
+        let [mut waiting, dead] = moves::settle(store)?;
         let Some(session) = &mut self.session else {
             return Ok(());
         };
@@ -543,11 +542,10 @@ impl Drainer {
         let mut graves: Vec<_> = dead.iter().map(|k| k.interaction).collect();
         sort(&mut graves, |a, b| a < b);
         let mut followers = Vec::new();
-        // Oldest first, so that nothing overtakes what is passed over.
-        sort(&mut waiting, |a, b| a < b);
+        // They come oldest first, so that nothing overtakes what is passed over.
         let (mut late, mut passed_over) = (None, Vec::new());
         waiting.retain(|k| {
-            if gone.contains(k) || self.undeleted.contains(k) {
+            if self.undeleted.contains(k) {
                 return false;
             }
             let ahead = k.ns.saturating_sub(now.wall_ns);

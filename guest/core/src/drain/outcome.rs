@@ -6,7 +6,6 @@ use crate::backoff;
 use crate::control::{BREAKER_FAILURES, Mode, REFUSALS, nanos};
 use crate::outbox::{EventKey, Place, Record, names};
 use crate::prelude::*;
-use crate::sort::sort;
 use crate::store::{Now, Random, Store, StoreError};
 use crate::text::decimal;
 use core::time::Duration;
@@ -344,8 +343,7 @@ impl Drainer {
                     },
                     (_, None) => None, // purged meanwhile
                 };
-                if let Some(mut record) = record {
-                    record.moves += 1;
+                if let Some(record) = record {
                     graves.push((key.name(Place::Dead), record.encode()));
                 }
                 if graves.len() > before {
@@ -394,42 +392,6 @@ impl Drainer {
             control.dead_bytes += bytes;
         }
     }
-}
-
-/// Ends the moves that a crash cut in half: where an event is both waiting and
-/// a dead letter, the record with more moves counts. Takes those that are not
-/// dead letters out of `dead`, and returns those that do not wait.
-pub(super) fn settle_moves(
-    store: &mut dyn Store,
-    waiting: &[EventKey],
-    dead: &mut Vec<EventKey>,
-) -> Result<Vec<EventKey>, StoreError> {
-    sort(dead, |a, b| a < b);
-    let (mut gone, mut losers) = (Vec::new(), Vec::new());
-    for key in waiting {
-        let Ok(at) = dead.binary_search(key) else {
-            continue;
-        };
-        let [as_waiting, as_dead] = [Place::Waiting, Place::Dead].map(|place| key.name(place));
-        let moves = [&as_waiting, &as_dead].map(|name| {
-            let value = store.get(name)?;
-            let moves = |v| Record::decode(v).map_or(0, |record| record.moves);
-            Ok(value.as_deref().map(moves))
-        });
-        let [waiting_moves, dead_moves] = moves;
-        // Equal only when neither can be read: then it is a dead letter.
-        if waiting_moves? > dead_moves? {
-            dead.remove(at);
-            losers.push(as_dead);
-        } else {
-            gone.push(*key);
-            losers.push(as_waiting);
-        }
-    }
-    if !losers.is_empty() {
-        store.delete_many(&losers)?;
-    }
-    Ok(gone)
 }
 
 enum Failed {

@@ -4,6 +4,7 @@ use super::*;
 use crate::accept::Acceptor;
 use crate::admin::{self, AdminError, Breaker, PurgeFilter};
 use crate::event::Action;
+use crate::moves::next_key;
 use crate::testing::{Dice, Memory, at_ms, report, settings};
 
 /// One request as the coordinator saw it.
@@ -692,25 +693,75 @@ fn a_damaged_record_is_set_aside_as_it_is_and_the_rest_flows() {
 }
 
 #[test]
-fn a_move_that_a_crash_cut_in_half_is_ended_by_the_record_with_more_moves() {
-    for (winner, sent) in [(Place::Waiting, 1), (Place::Dead, 0)] {
+fn of_a_move_that_a_crash_cut_in_half_the_later_name_counts() {
+    for redriven in [false, true] {
         let mut w = World::new(settings(), |_| status(200));
         w.report(Action::Start, "a");
-        let (key, mut record) = w.store.events(Place::Waiting)[0].clone();
-        record.moves = 1;
-        let loser = if winner == Place::Waiting {
-            Place::Dead
-        } else {
-            Place::Waiting
-        };
-        w.store.map.insert(key.name(loser), record.encode());
-        record.moves = 2;
-        w.store.map.insert(key.name(winner), record.encode());
+        let (key, record) = w.store.events(Place::Waiting)[0].clone();
+        if redriven {
+            w.store.map.remove(&key.name(Place::Waiting));
+            let again = next_key(key).name(Place::Waiting);
+            w.store.map.insert(again, record.encode());
+        }
+        w.store.map.insert(key.name(Place::Dead), record.encode());
+        let seen = |w: &mut World<'_>| (w.status().waiting, w.status().dead_letters);
+        assert_eq!(seen(&mut w), (redriven.into(), (!redriven).into()));
         w.run(10_000);
-        assert_eq!(w.receipts.len(), sent);
-        assert_eq!(w.status().dead_letters, u64::from(winner == Place::Dead));
-        assert_eq!(w.status().waiting, 0);
+        assert_eq!(w.receipts.len(), usize::from(redriven));
+        assert_eq!(seen(&mut w), (0, (!redriven).into()));
+        assert_eq!(w.store.events(Place::Waiting).len(), 0);
     }
+}
+
+#[test]
+fn a_drainer_that_stalls_in_a_move_does_not_delete_what_was_put_back_meanwhile() {
+    let mut w = World::new(settings(), |_| status(422));
+    w.report(Action::Start, "a");
+    w.store.stall_next_delete(|store| {
+        let moved = admin::redrive(store, &mut Dice::new(3), at_ms(7_000), &[]);
+        assert_eq!(moved, Ok(1));
+    });
+    w.deliver(Duration::from_secs(5));
+    assert_eq!((w.status().waiting, w.status().dead_letters), (1, 0));
+    w.ms = 20_000;
+    w.coordinator = Box::new(|_| (status(200), 1));
+    w.run(30_000);
+    assert_eq!(w.sent("a"), ["start"; 2]);
+    assert_eq!((w.status().waiting, w.status().dead_letters), (0, 0));
+}
+
+#[test]
+fn a_redrive_that_stalls_does_not_delete_what_was_refused_again_meanwhile() {
+    let mut w = World::new(settings(), |_| status(422));
+    w.report(Action::Start, "a");
+    w.deliver(Duration::from_secs(5));
+    assert_eq!((w.status().waiting, w.status().dead_letters), (0, 1));
+    w.store.stall_next_delete(|store| {
+        let mut other = World::new(settings(), |_| status(422));
+        (other.store, other.ms) = (core::mem::take(store), 8_000);
+        other.deliver(Duration::from_secs(5));
+        assert_eq!(other.receipts.len(), 1);
+        *store = other.store;
+    });
+    let moved = admin::redrive(&mut w.store, &mut w.dice, at_ms(1_000), &[]);
+    assert_eq!(moved, Ok(1));
+    assert_eq!((w.status().waiting, w.status().dead_letters), (0, 1));
+    assert_eq!(w.store.events(Place::Dead).len(), 1);
+}
+
+#[test]
+fn a_purge_of_dead_letters_in_the_middle_of_their_move_leaves_no_half_of_them() {
+    let mut w = World::new(settings(), |_| status(200));
+    w.report(Action::Start, "a");
+    let (key, record) = w.store.events(Place::Waiting)[0].clone();
+    w.store.map.insert(key.name(Place::Dead), record.encode());
+    let dead = PurgeFilter {
+        dead_letters: true,
+        ..PurgeFilter::default()
+    };
+    let purged = admin::purge(&mut w.store, &mut w.dice, at_ms(1_000), &dead);
+    assert_eq!(purged, Ok(1));
+    assert_eq!((w.status().waiting, w.status().dead_letters), (0, 0));
 }
 
 #[test]
