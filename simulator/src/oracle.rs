@@ -4,7 +4,7 @@
 //! of records, and keeps its own books of everything that the store and the
 //! coordinator did. The invariants are those of the [crate](crate) documentation.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use mcp_reporter_core::outbox::{EventKey, Place, Stage};
@@ -12,13 +12,8 @@ use mcp_reporter_core::outbox::{EventKey, Place, Stage};
 /// How long a damaged control record can have effects: a lease, and the windows of the throttle.
 const DAMAGE_LASTS: u64 = 9_000_000_000;
 
-/// The one way that is known to lose an event, by its name in the [coverage](crate::Coverage).
-///
-/// A drainer that stalls for longer than its lease between the two halves of a
-/// move deletes what another moved back meanwhile. Keys have no condition that
-/// a delete could carry, so that the fence, which is on the control record
-/// alone, comes too late.
-pub const KNOWN_LOSS: &str = "KNOWN LOSS: the lease expired in the middle of a move";
+/// How long a lease holds, in nanoseconds.
+const LEASE: u64 = 6_000_000_000;
 
 /// An invariant, by its number in the [crate](crate) documentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,6 +36,11 @@ pub enum Invariant {
     NoFalseDeadLetter,
     /// 8: purge, redrive and drop-oldest touch nothing that they do not name.
     OnlyTheNamed,
+    /// 9: reject, drop-oldest, purge and redrive work on whole interactions, never on one with a
+    /// send in flight.
+    Whole,
+    /// 10: what was purged or dropped is counted, neither more nor less.
+    Counted,
 }
 
 /// An invariant that does not hold, and how.
@@ -73,7 +73,8 @@ pub(crate) enum Fate {
 pub(crate) struct Event {
     pub interaction: u64,
     pub fate: Fate,
-    pub key: Option<EventKey>,
+    /// The keys it had, in order: another each time that it was put back.
+    pub keys: Vec<EventKey>,
     pub acceptor: u64,
     /// Store operations done when it was first stored.
     pub stored_op: u64,
@@ -86,11 +87,10 @@ pub(crate) struct Event {
     pub damaged: bool,
     /// It was a dead letter at some time.
     pub died: bool,
+    /// A drainer was told that it is refused.
     pub refused: bool,
     /// It was put back; `stored_op` is when.
     pub redriven: bool,
-    /// It fell to the [`KNOWN_LOSS`].
-    pub overtaken: bool,
     pub receipts: Vec<usize>,
     /// Tries that failed.
     pub failures: Vec<Failed>,
@@ -120,6 +120,14 @@ pub(crate) struct Receipt {
     pub instance: u64,
 }
 
+/// The lease as it was taken.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lease {
+    pub at: u64,
+    /// The drainer; 0 for a change by hand.
+    pub who: u64,
+}
+
 /// What is known of a drainer.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sender {
@@ -131,12 +139,15 @@ pub(crate) struct Sender {
     pub overlapped: Vec<u64>,
     /// When it last wrote the control record.
     pub wrote: u64,
+    /// When the call began in which it did, and what its wall clock said then: the lease counts
+    /// from there.
+    pub leased_from: (u64, u64),
     /// When it sent long after it had reserved the permit, because the store was slow.
     pub stalled: Vec<u64>,
     /// Store operations done when its last listing began, and when it ended.
     pub listing: (u64, u64),
-    /// Its wall clock at the last listing.
-    pub listing_wall: u64,
+    /// When its last listing took effect.
+    pub listed: u64,
 }
 
 #[derive(Debug, Default)]
@@ -148,7 +159,13 @@ pub(crate) struct Ledger {
     by_key: HashMap<EventKey, usize>,
     pub violations: Vec<Violation>,
     /// Who took the lease, and when.
-    pub leases: Vec<(u64, u64)>,
+    pub leases: Vec<Lease>,
+    /// When somebody wrote the control record, and how long before that its call had begun.
+    pub late_writes: Vec<(u64, u64)>,
+    /// What is being sent: the drainer, the event.
+    pub in_flight: Vec<(u64, usize)>,
+    /// Interactions whose start was refused, by the acceptor that knows.
+    pub refused_starts: BTreeSet<(u64, u64)>,
     /// When wall clocks differed, or jumped: from, to.
     pub disagreements: Vec<(u64, u64)>,
     /// Whether there is more than one process.
@@ -158,7 +175,12 @@ pub(crate) struct Ledger {
     /// When the control record was damaged or misread.
     pub control_damaged: Vec<u64>,
     pub excused: Vec<&'static str>,
+    /// Events dropped to make room.
     pub dropped: u64,
+    /// Events that drop-oldest meant to delete.
+    pub meant_to_drop: u64,
+    /// A drop-oldest was broken off, or what it wrote down was lost.
+    pub drops_unsure: bool,
 }
 
 impl Ledger {
@@ -172,7 +194,7 @@ impl Ledger {
         self.events.push(Event {
             interaction,
             fate: Fate::Unknown,
-            key: None,
+            keys: Vec::new(),
             acceptor,
             stored_op: 0,
             stored_at: 0,
@@ -183,7 +205,6 @@ impl Ledger {
             died: false,
             refused: false,
             redriven: false,
-            overtaken: false,
             receipts: Vec::new(),
             failures: Vec::new(),
         });
@@ -216,10 +237,38 @@ impl Ledger {
         };
         self.by_key.insert(key, at);
         let event = &mut self.events[at];
-        event.key = Some(key);
+        event.keys = vec![key];
         event.stored_op = op;
         event.stored_at = now;
         event.idempotency_key = Some(idempotency_key);
+    }
+
+    /// A redrive put an event back under `key`.
+    pub fn put_back(&mut self, key: EventKey, body: &[u8], op: u64, now: u64) {
+        let Some(at) = self.by_body(body) else {
+            let what = "a body was put back that was not reported".into();
+            self.violate(Invariant::NothingElse, what);
+            return;
+        };
+        self.by_key.insert(key, at);
+        let event = &mut self.events[at];
+        if !event.keys.contains(&key) {
+            event.keys.push(key);
+        }
+        event.redriven = true;
+        event.stored_op = op;
+        event.stored_at = now;
+    }
+
+    /// Whether `held` has the event of `key` under a name that is later on its way than this one.
+    pub fn later(&self, place: Place, key: &EventKey, held: impl Fn(&str) -> bool) -> bool {
+        let Some(at) = self.by_key(key) else {
+            return false;
+        };
+        let keys = self.events[at].keys.iter();
+        let mut rest = keys.skip_while(|k| *k != key);
+        let own = rest.next().is_some() && place == Place::Waiting && held(&key.name(Place::Dead));
+        own || rest.any(|k| holds(k, &held))
     }
 
     pub fn sender(&mut self, instance: u64) -> &mut Sender {
@@ -237,40 +286,60 @@ impl Ledger {
             .any(|r| self.receipts[*r].stored)
     }
 
-    /// A drainer deletes the key of an event: allowed when it was delivered, or
-    /// is elsewhere.
-    pub fn deleted_by_drainer(
-        &mut self,
-        place: Place,
-        key: &EventKey,
-        elsewhere: bool,
-        overtaken: bool,
-    ) {
+    /// A name of an event is deleted, which no purge names: allowed when the coordinator has the
+    /// event, when it is elsewhere, later on its way, or when it is to vanish anyway.
+    pub fn deleted(&mut self, place: Place, key: &EventKey, later: bool) {
         let Some(at) = self.by_key(key) else { return };
-        let delivered = self.confirmed(at) && place == Place::Waiting;
-        if !delivered && !elsewhere && overtaken {
-            // Half a move, a stall longer than the lease, and another that moved it meanwhile.
-            self.events[at].overtaken = true;
-            self.excuse(KNOWN_LOSS);
-        } else if !delivered && !elsewhere {
-            let what = format!("a drainer deleted event {at} ({place:?}), which was not delivered");
+        let event = &self.events[at];
+        if !(later || self.confirmed(at) || event.purged || event.dropped) {
+            let what = format!("the only copy of event {at} ({place:?}) was deleted");
             self.violate(Invariant::NothingLost, what);
         }
     }
 
-    /// A redrive deletes a dead letter that does not wait: allowed when it was
-    /// delivered since it was put back.
-    pub fn deleted_by_redrive(&mut self, key: &EventKey, overtaken: bool) {
-        let Some(at) = self.by_key(key) else { return };
-        if self.confirmed(at) {
-            return;
+    /// Invariant 9, when the events of an interaction are about to be deleted or put back by
+    /// somebody whose call began at `wall`: nothing of it is being sent by a drainer that has the
+    /// lease.
+    pub fn check_idle(&mut self, key: &EventKey, now: u64, wall: u64) {
+        if self.jumped {
+            return; // one clock says that the lease has expired, the other that it has not
         }
-        if overtaken {
-            self.events[at].overtaken = true;
-            self.excuse(KNOWN_LOSS);
-        } else {
-            let what = format!("a redrive deleted event {at}, which was not put back");
-            self.violate(Invariant::OnlyTheNamed, what);
+        let sent = self.in_flight.iter().find(|(instance, event)| {
+            let keys = &self.events[*event].keys;
+            let sender = self.senders.get(instance).cloned().unwrap_or_default();
+            let (from, from_wall) = sender.leased_from;
+            // Who reads the lease by a clock that it looked at long ago takes it for one that lasts
+            // too long, and cuts it short by as much.
+            let late = self.late_writes.iter().filter(|(at, _)| *at >= from);
+            let late = late.map(|(_, late)| *late).max().unwrap_or(0);
+            let expired = from + LEASE <= now + late || from_wall + LEASE <= wall;
+            let damaged = self.control_damaged.iter().any(|t| *t >= from);
+            keys.iter().any(|k| k.interaction == key.interaction) && !expired && !damaged
+        });
+        if let Some((_, event)) = sent {
+            let what = format!("event {event} was being sent while its interaction was changed");
+            self.violate(Invariant::Whole, what);
+        }
+    }
+
+    /// Invariant 9, for what an acceptor said to the reports of an interaction.
+    pub fn check_refusal(&mut self, at: usize, start: bool, full: bool) {
+        let known = (self.events[at].acceptor, self.events[at].interaction);
+        if start && full {
+            self.refused_starts.insert(known);
+        } else if !full && self.refused_starts.contains(&known) {
+            let what = format!("event {at} was accepted, the start of its interaction was refused");
+            self.violate(Invariant::Whole, what);
+        }
+    }
+
+    /// Invariant 10, against what the control record says at the end; `exact` when no fault of the
+    /// store can have come between a delete and its count.
+    pub fn check_dropped(&mut self, total: u64, exact: bool) {
+        let unsure = self.drops_unsure || !self.control_damaged.is_empty();
+        if total > self.meant_to_drop || exact && !unsure && total != self.dropped {
+            let what = format!("{} events were dropped, {total} counted", self.dropped);
+            self.violate(Invariant::Counted, what);
         }
     }
 
@@ -280,15 +349,21 @@ impl Ledger {
         let sender = self.senders.get(&instance).cloned().unwrap_or_default();
         let rank = |k: &EventKey| (k.stage != Stage::Start, k.ns, k.random);
         let this = &self.events[event];
-        let Some(key) = this.key else { return };
+        let Some(key) = this.keys.first().copied() else {
+            return;
+        };
         let earlier = self.events.iter().position(|e| {
-            let Some(k) = e.key else { return false };
+            let Some(k) = e.keys.first() else {
+                return false;
+            };
+            // What was purged or dropped is there only if somebody without the lease brought it back.
             e.interaction == this.interaction
-                && rank(&k) < rank(&key)
+                && !(e.purged || e.dropped)
+                && rank(k) < rank(&key)
                 && (e.acceptor == this.acceptor && k.ns < key.ns && !e.redriven
                     || e.stored_op < sender.listing.0)
                 && e.receipts.iter().all(|r| !self.receipts[*r].stored)
-                && waits(&k)
+                && e.keys.iter().any(&waits)
         });
         let Some(earlier) = earlier else { return };
         let e = &self.events[earlier];
@@ -337,21 +412,24 @@ impl Ledger {
             });
             // What was written down within two windows before may still count.
             let since = first.saturating_sub(2 * period_ns);
-            let differed = |(from, to): &(u64, u64)| *from <= last && since <= *to;
-            let stepped = self.disagreements.iter().any(differed);
-            // Where others write the control record, a drainer may know of its own sends by the
-            // wall clock alone.
-            let by_hand = |(at, who): &(u64, u64)| {
-                *who == 0 && first.saturating_sub(2 * period_ns) <= *at && *at <= last
-            };
-            let handed_over = several || self.several || self.leases.iter().any(by_hand);
+            let differ = |(from, to): &(u64, u64)| *from <= last && since <= *to;
+            let stepped = self.disagreements.iter().any(differ);
+            // Where others write the control record, or the store broke a delivery off, a drainer may
+            // know of its own sends by the wall clock alone.
+            let by_hand = |l: &Lease| l.who == 0 && since <= l.at && l.at <= last;
+            let broken_off = in_window().any(|r| {
+                let sender = self.senders.get(&r.instance);
+                sender.is_some_and(|s| s.broken_off.iter().any(near))
+            });
+            let handed_over =
+                several || self.several || broken_off || self.leases.iter().any(by_hand);
             let stalled = in_window().any(|r| {
                 let s = self.senders.get(&r.instance).cloned().unwrap_or_default();
                 s.stalled.iter().any(near)
             });
             let excuse = if expired {
                 Some("throttle: a lease expired under a stalled drainer")
-            } else if several && stalled {
+            } else if (several || self.several) && stalled {
                 Some(
                     "throttle: a drainer stalled between reserving and sending, and never wrote it down",
                 )
@@ -428,9 +506,14 @@ impl Ledger {
         }
     }
 
-    /// Invariant 7: whether something happened to the interaction of `event`
-    /// for which a dead letter is right.
-    pub fn check_dead_letter(&mut self, event: usize, now: u64, max_retries: u32, after_ns: u64) {
+    /// Invariant 7: whether something happened to the interaction of `event` for which a dead
+    /// letter is right.
+    pub fn check_dead_letter(
+        &mut self,
+        event: usize,
+        now: u64,
+        (max_retries, after_ns): (u32, u64),
+    ) {
         let interaction = self.events[event].interaction;
         let entitled = self.events.iter().enumerate().any(|(at, e)| {
             e.interaction == interaction
@@ -446,16 +529,34 @@ impl Ledger {
         self.events[event].died = true;
     }
 
-    fn poisoned(&self, at: usize, now: u64, max_retries: u32, after_ns: u64) -> bool {
-        let failures = &self.events[at].failures;
+    fn poisoned(&self, at_event: usize, now: u64, max_retries: u32, after_ns: u64) -> bool {
+        let failures = &self.events[at_event].failures;
         let Some(first) = failures.iter().find(|f| f.transient) else {
             return false;
         };
-        let charged = failures.windows(2).filter(|pair| {
-            let (since, until) = (pair[0].sent, pair[1].told);
-            pair[1].transient
+        // Of two drainers at once, one goes by a count of deliveries that is behind the other's, and
+        // by it writes down the tries of both; or it brings back what the other has delivered.
+        let overlap = self.senders.values().any(|s| !s.overlapped.is_empty());
+        let ended = |s: &Sender, from: u64, to: u64| {
+            let mut times = s.broken_off.iter().copied().chain(s.crashed);
+            times.any(|t| from <= t && t <= to)
+        };
+        let charged = (1..failures.len()).filter(|at| {
+            let (earlier, this) = (&failures[..*at], &failures[*at]);
+            // A try that the store or a crash kept from being written down is forgotten.
+            let noted = |f: &&Failed| {
+                let mut senders = self.senders.values();
+                !senders.any(|s| ended(s, f.told, this.sent))
+            };
+            let since = match earlier.iter().rev().find(noted) {
+                Some(previous) if !overlap => previous.sent,
+                _ => 0,
+            };
+            this.transient
                 && self.receipts.iter().any(|r| {
-                    r.event != at && r.confirmed && r.told.is_some_and(|t| since <= t && t <= until)
+                    (overlap || r.event != at_event)
+                        && r.confirmed
+                        && r.told.is_some_and(|t| since <= t && t <= this.told)
                 })
         });
         charged.count() >= max_retries as usize && (self.jumped || now - first.told >= after_ns)
@@ -465,16 +566,11 @@ impl Ledger {
     pub fn check_books(&mut self, in_store: impl Fn(&EventKey) -> bool) {
         for at in 0..self.events.len() {
             let event = &self.events[at];
-            let held = event.key.is_some_and(|k| in_store(&k));
+            let held = event.keys.iter().any(&in_store);
             let received = !event.receipts.is_empty();
             match event.fate {
                 Fate::Acknowledged => {
-                    if !held
-                        && !event.purged
-                        && !event.dropped
-                        && !event.overtaken
-                        && !self.confirmed(at)
-                    {
+                    if !held && !event.purged && !event.dropped && !self.confirmed(at) {
                         self.violate(
                             Invariant::NothingLost,
                             format!("event {at} was acknowledged and is nowhere"),
@@ -493,4 +589,9 @@ impl Ledger {
             }
         }
     }
+}
+
+/// Whether `held` has the event of `key` under it, in either place.
+fn holds(key: &EventKey, held: impl Fn(&str) -> bool) -> bool {
+    held(&key.name(Place::Waiting)) || held(&key.name(Place::Dead))
 }

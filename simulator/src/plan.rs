@@ -51,6 +51,12 @@ pub enum Sabotage {
     RefusesInOutage,
     /// A purge deletes an event of another interaction, too.
     PurgesMore,
+    /// A purge deletes every other event, and says that it deleted all.
+    PurgesHalf,
+    /// A redrive leaves every other dead letter where it was, beside what it put back.
+    PutsBackHalf,
+    /// Drop-oldest deletes nothing, and counts it as deleted.
+    KeepsDropped,
     /// Each try carries another idempotency key.
     ChangesKeys,
 }

@@ -139,7 +139,7 @@ fn size(plan: &Plan) -> (usize, usize) {
 /// The invariants, for those who count them.
 impl Invariant {
     /// All of them, in order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::NoPanic,
         Self::NothingLost,
         Self::NothingElse,
@@ -149,5 +149,7 @@ impl Invariant {
         Self::Drains,
         Self::NoFalseDeadLetter,
         Self::OnlyTheNamed,
+        Self::Whole,
+        Self::Counted,
     ];
 }

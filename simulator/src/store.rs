@@ -4,7 +4,7 @@ use mcp_reporter_core::control;
 use mcp_reporter_core::outbox::{EventKey, Place, Record, Stage};
 use mcp_reporter_core::store::{Random, Store, StoreError};
 
-use crate::oracle::{Invariant, Ledger};
+use crate::oracle::{Invariant, Lease, Ledger};
 use crate::plan::{Model, Sabotage};
 use crate::world::World;
 
@@ -13,7 +13,9 @@ use crate::world::World;
 pub(crate) enum Role {
     Accept,
     Drain,
-    Redrive,
+    Redrive {
+        wanted: Option<u64>,
+    },
     Purge {
         dead: bool,
         wanted: Option<u64>,
@@ -29,10 +31,16 @@ pub(crate) struct Handle<'w> {
     role: Role,
     /// The process died in the middle of the call: nothing that it still does counts.
     pub dead: bool,
-    /// When the call began.
+    /// An operation of this call failed, or a swap did.
+    faulted: bool,
+    /// When the call began, and what the wall clock of the process said then.
     began: u64,
+    began_wall: u64,
     /// What the last listing of this call said.
     listed: Vec<String>,
+    /// What of it was to be deleted, but for what moves left over, and how much of that was there.
+    named: Vec<String>,
+    removed: u64,
 }
 
 /// What happens after an operation took effect.
@@ -43,10 +51,6 @@ enum After {
     Crash,
 }
 
-fn error(text: &str) -> StoreError {
-    StoreError(text.into())
-}
-
 impl<'w> Handle<'w> {
     pub fn new(world: &'w World, process: usize, role: Role) -> Self {
         Self {
@@ -54,9 +58,18 @@ impl<'w> Handle<'w> {
             process,
             role,
             dead: false,
+            faulted: false,
             began: world.now.get(),
+            began_wall: world.clock(process).wall_ns,
             listed: Vec::new(),
+            named: Vec::new(),
+            removed: 0,
         }
+    }
+
+    fn fail<T>(&mut self, text: &str) -> Result<T, StoreError> {
+        self.faulted = true;
+        Err(StoreError(text.into()))
     }
 
     fn roll(&self, permille: u64) -> bool {
@@ -74,7 +87,7 @@ impl<'w> Handle<'w> {
         let world = self.world;
         world.ops.set(world.ops.get() + 1);
         if self.dead {
-            return Err(error("the process is dead"));
+            return self.fail("the process is dead");
         }
         world.pass(50_000);
         let faults = world.config.faults;
@@ -90,12 +103,12 @@ impl<'w> Handle<'w> {
         self.interleave();
         if self.roll(faults.refusing) {
             world.hit(if writes { "store: full" } else { "store: busy" });
-            return Err(error("database is locked"));
+            return self.fail("database is locked");
         }
         if self.roll(faults.lost) {
             if world.dice.borrow_mut().chance(500) {
                 world.hit("store: connection lost before");
-                return Err(error("connection lost"));
+                return self.fail("connection lost");
             }
             world.hit("store: connection lost after");
             return Ok(After::Lost);
@@ -104,7 +117,7 @@ impl<'w> Handle<'w> {
             if world.dice.borrow_mut().chance(500) {
                 world.hit("crash: before a store operation");
                 self.dead = true;
-                return Err(error("the process is dead"));
+                return self.fail("the process is dead");
             }
             world.hit("crash: after a store operation");
             return Ok(After::Crash);
@@ -118,10 +131,10 @@ impl<'w> Handle<'w> {
                 self.interleave();
                 Ok(())
             }
-            After::Lost => Err(error("connection lost")),
+            After::Lost => self.fail("connection lost"),
             After::Crash => {
                 self.dead = true;
-                Err(error("the process is dead"))
+                self.fail("the process is dead")
             }
         }
     }
@@ -142,41 +155,40 @@ impl<'w> Handle<'w> {
         }
     }
 
+    fn held(&self, name: &str) -> bool {
+        self.world.map.borrow().contains_key(name)
+    }
+
     fn put(&self, name: &str, value: &[u8]) {
         let world = self.world;
         world.tell(|| format!("p{} {:?} sets {name}", self.process, self.role));
         if let Some((place, key)) = EventKey::parse(name) {
+            let (op, now) = (world.ops.get(), world.now.get());
             let mut ledger = world.ledger.borrow_mut();
             match (self.role, place) {
                 (Role::Accept, Place::Waiting) => {
                     if let Ok(record) = Record::decode(value) {
-                        ledger.stored(
-                            key,
-                            &record.body,
-                            record.idempotency_key,
-                            world.ops.get(),
-                            world.now.get(),
-                        );
+                        ledger.stored(key, &record.body, record.idempotency_key, op, now);
                     }
                 }
                 (Role::Drain, Place::Dead) => {
                     if let Some(at) = ledger.by_key(&key) {
                         world.hit("event: dead letter");
                         let after = world.config.dead_letter_after_s * 1_000_000_000;
-                        ledger.check_dead_letter(
-                            at,
-                            world.now.get(),
-                            world.config.max_retries,
-                            after,
-                        );
+                        let poison = (world.config.max_retries, after);
+                        ledger.check_dead_letter(at, now, poison);
                     }
                 }
-                (Role::Redrive, Place::Waiting) => {
+                (Role::Redrive { wanted }, Place::Waiting) => {
                     world.hit("event: redriven");
-                    if let Some(at) = ledger.by_key(&key) {
-                        ledger.events[at].redriven = true;
-                        ledger.events[at].stored_op = world.ops.get();
-                        ledger.events[at].stored_at = world.now.get();
+                    if !self.lost_the_lease(&ledger) {
+                        ledger.check_idle(&key, now, self.began_wall);
+                    }
+                    if wanted.is_some_and(|w| w != key.interaction) {
+                        ledger.violate(Invariant::OnlyTheNamed, format!("a redrive set {name}"));
+                    }
+                    if let Ok(record) = Record::decode(value) {
+                        ledger.put_back(key, &record.body, op, now);
                     }
                 }
                 _ => {}
@@ -189,72 +201,138 @@ impl<'w> Handle<'w> {
         world.map.borrow_mut().insert(name.into(), value.into());
     }
 
-    fn take(&self, name: &str) {
+    fn take(&mut self, name: &str) {
         let world = self.world;
         world.tell(|| format!("p{} {:?} deletes {name}", self.process, self.role));
-        let parsed = EventKey::parse(name);
-        if let Some((place, key)) = parsed {
-            if !world.map.borrow().contains_key(name) {
-                return;
-            }
-            if world.config.sabotage == Some(Sabotage::KeepsDeleted)
-                && self.role == Role::Drain
-                && place == Place::Waiting
-                && !world.calm.get()
+        let by_hand = matches!(self.role, Role::Accept | Role::Purge { .. });
+        let Some((place, key)) = EventKey::parse(name) else {
+            world.map.borrow_mut().remove(name);
+            return;
+        };
+        match world.config.sabotage {
+            Some(Sabotage::KeepsDeleted)
+                if self.role == Role::Drain && place == Place::Waiting && !world.calm.get() =>
             {
                 return;
             }
-            let other = key.name(match place {
-                Place::Waiting => Place::Dead,
-                Place::Dead => Place::Waiting,
-            });
-            let elsewhere = world.map.borrow().contains_key(&other);
-            let mut ledger = world.ledger.borrow_mut();
-            let at = ledger.by_key(&key);
-            match self.role {
-                Role::Drain => {
-                    let overtaken = self.overtaken(&ledger);
-                    ledger.deleted_by_drainer(place, &key, elsewhere, overtaken);
-                }
-                Role::Redrive if place == Place::Waiting => {
-                    ledger.violate(Invariant::OnlyTheNamed, format!("a redrive deleted {name}"));
-                }
-                Role::Redrive if !elsewhere => {
-                    // Put back, and by now delivered, or moved again by a drainer that took the lease.
-                    let overtaken = self.overtaken(&ledger);
-                    ledger.deleted_by_redrive(&key, overtaken);
-                }
-                Role::Accept | Role::Purge { .. } => {
-                    let whole = self.whole(&key);
-                    if !whole || !self.named(place, &key) {
-                        ledger.violate(
-                            Invariant::OnlyTheNamed,
-                            format!("{:?} deleted {name}", self.role),
-                        );
-                    }
-                    if let Some(at) = at {
-                        let event = &mut ledger.events[at];
-                        if self.role == Role::Accept {
-                            event.dropped = true;
-                            ledger.dropped += 1;
-                            world.hit("event: dropped");
-                        } else {
-                            event.purged = true;
-                            world.hit("event: purged");
-                        }
-                    }
-                }
-                Role::Redrive | Role::Look => {}
+            Some(Sabotage::PurgesHalf) if by_hand && key.random % 2 == 0 => return,
+            Some(Sabotage::PutsBackHalf)
+                if matches!(self.role, Role::Redrive { .. }) && key.random % 2 == 0 =>
+            {
+                return;
             }
+            _ => {}
+        }
+        let ledger = &mut *world.ledger.borrow_mut();
+        let listed = |name: &str| self.listed.iter().any(|n| n == name);
+        let left_over = ledger.later(place, &key, listed);
+        let named = by_hand && !left_over;
+        if named || matches!(self.role, Role::Redrive { .. }) && place == Place::Dead {
+            self.named.push(name.into());
+        }
+        if named && self.role == Role::Accept {
+            ledger.meant_to_drop += 1;
+        }
+        if !self.held(name) {
+            if matches!(self.role, Role::Drain | Role::Redrive { .. }) {
+                world.hit("move: the name to delete was gone");
+            }
+            return;
+        }
+        if named {
+            if !self.lost_the_lease(ledger) {
+                ledger.check_idle(&key, world.now.get(), self.began_wall);
+            }
+            if !self.whole(&key) || !self.names(place, &key) {
+                let what = format!("{:?} deleted {name}", self.role);
+                ledger.violate(Invariant::OnlyTheNamed, what);
+            }
+            if world.config.sabotage == Some(Sabotage::KeepsDropped) && self.role == Role::Accept {
+                return;
+            }
+            self.removed += 1;
+            if let Some(at) = ledger.by_key(&key) {
+                let event = &mut ledger.events[at];
+                if self.role == Role::Accept {
+                    event.dropped = true;
+                    world.hit("event: dropped");
+                } else {
+                    event.purged = true;
+                    world.hit("event: purged");
+                }
+            }
+            if self.role == Role::Accept {
+                ledger.dropped += 1;
+            }
+        } else {
+            let later = ledger.later(place, &key, |name| self.held(name));
+            ledger.deleted(place, &key, later);
         }
         world.map.borrow_mut().remove(name);
     }
 
-    /// Whether another took the lease in the middle of this call.
-    fn overtaken(&self, ledger: &Ledger) -> bool {
+    /// What must hold once a purge, a redrive or a drop-oldest is done, which says that it
+    /// deleted or moved `said`.
+    pub fn check_change(&self, said: Option<u32>) {
+        let ledger = &mut *self.world.ledger.borrow_mut();
+        let overtaken = self.lost_the_lease(ledger);
+        if self.faulted || overtaken {
+            ledger.drops_unsure |= self.role == Role::Accept;
+            return;
+        }
+        let touched: Vec<_> = self
+            .named
+            .iter()
+            .filter_map(|n| EventKey::parse(n))
+            .collect();
+        let only_dead = matches!(
+            self.role,
+            Role::Purge { dead: true, .. } | Role::Redrive { .. }
+        );
+        // A redrive passes over what it cannot read, and with it what the store did not hand out.
+        let faults = self.world.config.faults;
+        let unreadable = faults.misread + faults.damage > 0;
+        let redrive = matches!(self.role, Role::Redrive { .. });
+        let half = self.listed.iter().find(|name| {
+            let Some((place, key)) = EventKey::parse(name) else {
+                return false;
+            };
+            let listed = |name: &str| self.listed.iter().any(|n| n == name);
+            let same = |(_, t): &(_, EventKey)| t.interaction == key.interaction;
+            let passed_over = redrive && unreadable || only_dead && place == Place::Waiting;
+            let left = !self.named.contains(name) && self.held(name);
+            touched.iter().any(same) && left && !passed_over && !ledger.later(place, &key, listed)
+        });
+        if let Some(name) = half {
+            let what = format!("{:?} left {name} of an interaction", self.role);
+            ledger.violate(Invariant::Whole, what);
+        }
+        if let (Role::Purge { .. }, Some(said)) = (self.role, said)
+            // Else a drainer whose lease has expired may delete what it delivered meanwhile.
+            && !ledger.jumped
+            && faults.slow == 0
+            && u64::from(said) != self.removed
+        {
+            let what = format!("{} events were purged, {said} counted", self.removed);
+            ledger.violate(Invariant::Counted, what);
+        }
+    }
+
+    /// Whether another took the lease since this call, or the lease that it goes by, began.
+    fn lost_the_lease(&self, ledger: &Ledger) -> bool {
         let instance = self.world.meta.borrow()[self.process].instance;
+        let since = match (self.role, ledger.senders.get(&instance)) {
+            (Role::Drain, Some(sender)) => sender.wrote,
+            _ => self.began,
+        };
+        let own = if self.role == Role::Drain {
+            instance
+        } else {
+            0
+        };
         let mut leases = ledger.leases.iter();
-        leases.any(|(at, who)| *at >= self.began && *who != instance)
+        leases.any(|lease| lease.at >= since && lease.who != own)
+            || ledger.control_damaged.iter().any(|t| *t >= since)
     }
 
     /// Whether the last listing had this event.
@@ -265,7 +343,7 @@ impl<'w> Handle<'w> {
     }
 
     /// Whether the purge under way names this event.
-    fn named(&self, place: Place, key: &EventKey) -> bool {
+    fn names(&self, place: Place, key: &EventKey) -> bool {
         let Role::Purge {
             dead,
             wanted,
@@ -334,9 +412,9 @@ impl Store for Handle<'_> {
 
     fn list_keys(&mut self) -> Result<Vec<String>, StoreError> {
         let began = self.world.ops.get();
-        let wall = self.world.clock(self.process).wall_ns;
         let after = self.before(false)?;
         let world = self.world;
+        let listed = world.now.get();
         let mut names: Vec<String> = world.map.borrow().keys().cloned().collect();
         if world.config.model == Model::Spin {
             // Key by key, while others write; with other applications' keys.
@@ -367,12 +445,13 @@ impl Store for Handle<'_> {
         }
         self.after(after)?;
         self.listed.clone_from(&names);
+        self.named.clear();
         if self.role == Role::Drain {
             let instance = world.meta.borrow()[self.process].instance;
             let mut ledger = world.ledger.borrow_mut();
             let sender = ledger.sender(instance);
             sender.listing = (began, world.ops.get());
-            sender.listing_wall = wall;
+            sender.listed = listed;
         }
         Ok(names)
     }
@@ -443,6 +522,7 @@ impl Store for Handle<'_> {
         let world = self.world;
         if self.roll(world.config.faults.swap) {
             world.hit("store: a failed swap");
+            self.faulted = true;
             self.after(after)?;
             return Ok(false);
         }
@@ -462,10 +542,19 @@ impl Store for Handle<'_> {
             map.insert(key.into(), new.into());
             let instance = world.meta.borrow()[self.process].instance;
             let mut ledger = world.ledger.borrow_mut();
+            let written = world.now.get();
+            ledger.late_writes.push((written, written - self.began));
             match self.role {
-                Role::Drain => ledger.sender(instance).wrote = began,
+                Role::Drain => {
+                    let sender = ledger.sender(instance);
+                    sender.wrote = began;
+                    sender.leased_from = (self.began, self.began_wall);
+                }
                 // Drop-oldest takes the lease.
-                Role::Accept => ledger.leases.push((world.now.get(), 0)),
+                Role::Accept => ledger.leases.push(Lease {
+                    at: world.now.get(),
+                    who: 0,
+                }),
                 _ => {}
             }
         } else {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use mcp_reporter_core::accept::{Acceptor, Refusal};
 use mcp_reporter_core::admin::{self, PurgeFilter};
+use mcp_reporter_core::control::{self, Control};
 use mcp_reporter_core::drain::{Answer, Drainer, Outgoing, Step};
 use mcp_reporter_core::event::{Action as Kind, Report};
 use mcp_reporter_core::outbox::{EventKey, Place, Stage, interaction_hash};
@@ -20,8 +21,8 @@ use std::time::Duration;
 use crate::coordinator;
 use crate::coverage::Coverage;
 use crate::dice::Dice;
-use crate::oracle::{Failed, Fate, Invariant, Ledger, Receipt};
-use crate::plan::{Act, Action, Config, Model, Plan, Sabotage, Weather};
+use crate::oracle::{Failed, Fate, Invariant, Lease, Ledger, Receipt};
+use crate::plan::{Act, Action, Config, Faults, Model, Plan, Sabotage, Weather};
 use crate::store::{Handle, Role};
 
 const MS: u64 = 1_000_000;
@@ -297,6 +298,9 @@ impl World {
         let mut meta = self.meta.borrow_mut();
         let meta = &mut meta[process];
         self.ledger.borrow_mut().sender(meta.instance).crashed = Some(now);
+        let instance = meta.instance;
+        let mut ledger = self.ledger.borrow_mut();
+        ledger.in_flight.retain(|(sender, _)| *sender != instance);
         meta.up_at = now + delay;
         meta.live = false;
         self.slots.borrow_mut()[process] = Slot::Down;
@@ -321,7 +325,7 @@ impl World {
     fn took_lease(&self, process: usize, who: u64) {
         let now = self.now.get();
         let meta = self.meta.borrow();
-        self.ledger.borrow_mut().leases.push((now, who));
+        self.ledger.borrow_mut().leases.push(Lease { at: now, who });
         let others = || {
             meta.iter()
                 .enumerate()
@@ -414,6 +418,7 @@ impl World {
             }
             Ok(Step::Done(done)) => {
                 *session = None;
+                self.nothing_in_flight(process);
                 self.meta.borrow_mut()[process].live = false;
                 if done.lease_held_elsewhere {
                     self.hit("deliver: lost the lease");
@@ -430,6 +435,7 @@ impl World {
             Err(_) => {
                 self.hit("deliver: the store fails");
                 *session = None;
+                self.nothing_in_flight(process);
                 let now = self.now.get();
                 let instance = {
                     let meta = &mut self.meta.borrow_mut()[process];
@@ -445,6 +451,12 @@ impl World {
             }
         }
         drainer.take_notes();
+    }
+
+    fn nothing_in_flight(&self, process: usize) {
+        let instance = self.meta.borrow()[process].instance;
+        let mut ledger = self.ledger.borrow_mut();
+        ledger.in_flight.retain(|(sender, _)| *sender != instance);
     }
 
     fn come_back(&self, process: usize, next: Option<Duration>) {
@@ -484,6 +496,10 @@ impl World {
                 )
             });
             let mut ledger = self.ledger.borrow_mut();
+            let instance = self.meta.borrow()[process].instance;
+            ledger
+                .in_flight
+                .retain(|(sender, event)| *sender != instance || Some(*event) != pending.event);
             match &answer {
                 Answer::Status {
                     code: 200..=299, ..
@@ -636,6 +652,7 @@ impl World {
             told: None,
             instance,
         });
+        ledger.in_flight.push((instance, event));
         ledger.events[event].receipts.push(receipt);
         let (at, answer) = match fate.answer {
             Some(answer) => (received + takes, answer),
@@ -719,8 +736,13 @@ impl World {
         let results = taken
             .acceptor
             .accept(&mut handle, &mut taken.dice, now, &reports);
+        handle.check_change(None);
         let mut ledger = self.ledger.borrow_mut();
         for (text, result) in texts.iter().zip(results) {
+            let full = matches!(result, Err(Refusal::Full(_)));
+            if !handle.dead {
+                ledger.check_refusal(text.event, text.action == Kind::Start, full);
+            }
             let event = &mut ledger.events[text.event];
             event.fate = match result {
                 _ if handle.dead => Fate::Unknown,
@@ -799,10 +821,12 @@ impl World {
         let Some(mut taken) = self.take(process) else {
             return;
         };
-        let mut handle = Handle::new(self, process, Role::Redrive);
+        let wanted = ids.first().map(|id| interaction_hash(id));
+        let mut handle = Handle::new(self, process, Role::Redrive { wanted });
         let now = self.clock(process);
         let moved = admin::redrive(&mut handle, &mut taken.dice, now, &ids);
         self.hit("redrive");
+        handle.check_change(moved.as_ref().ok().copied());
         self.changed(
             process,
             !matches!(moved, Err(admin::AdminError::Busy { .. })),
@@ -850,6 +874,7 @@ impl World {
         };
         let purged = admin::purge(&mut handle, &mut taken.dice, now, &filter);
         self.hit("purge");
+        handle.check_change(purged.as_ref().ok().copied());
         self.changed(
             process,
             !matches!(purged, Err(admin::AdminError::Busy { .. })),
@@ -938,6 +963,11 @@ impl World {
 
     /// Events that wait and that the coordinator would take.
     fn waiting(&self) -> usize {
+        self.waiting_of(true)
+    }
+
+    /// Events that wait and that the coordinator would take, or would not.
+    fn waiting_of(&self, taken: bool) -> usize {
         let ledger = self.ledger.borrow();
         let map = self.map.borrow();
         let good = |key: &EventKey| {
@@ -950,7 +980,7 @@ impl World {
         let waiting = map.range("q.".to_owned().."q/".to_owned());
         waiting
             .filter(
-                |(name, _)| matches!(EventKey::parse(name), Some((Place::Waiting, k)) if good(&k)),
+                |(name, _)| matches!(EventKey::parse(name), Some((Place::Waiting, k)) if good(&k) == taken),
             )
             .count()
     }
@@ -986,8 +1016,9 @@ impl World {
         };
         let mut bound = hold + 120 * SECOND + waiting as u64 * 4 * SECOND / share;
         if self.config.poison + self.config.refused > 0 {
-            // What fails for its own sake takes its tries, of which the breaker makes probes.
-            bound += 600 * SECOND;
+            // What fails for its own sake takes its tries, of which the breaker makes probes; and
+            // five refusals in a row pause the queue, which then probes one after the other.
+            bound += 600 * SECOND + self.waiting_of(false) as u64 * TIMER;
         }
         let began = self.now.get();
         self.advance(began + bound, || self.waiting() == 0);
@@ -1012,6 +1043,11 @@ impl World {
         });
         ledger.check_throttle(self.config.rate_limit, PERIOD);
         ledger.check_doubles();
+        let control = map.get(control::KEY).map(|raw| Control::decode(raw));
+        if let Some(Some(control)) = control {
+            let exact = self.config.faults == Faults::default();
+            ledger.check_dropped(control.dropped_total, exact);
+        }
         if self.config.model == Model::Strict && map.keys().any(|k| k.starts_with("q.f")) {
             ledger.violate(Invariant::NothingElse, "a foreign key was stored".into());
         }

@@ -69,6 +69,21 @@ fn a_purge_that_takes_another_interactions_event_is_seen() {
 }
 
 #[test]
+fn a_purge_that_leaves_half_of_an_interaction_is_seen() {
+    sees(Sabotage::PurgesHalf, Invariant::Counted);
+}
+
+#[test]
+fn a_redrive_that_leaves_a_dead_letter_beside_what_it_put_back_is_seen() {
+    sees(Sabotage::PutsBackHalf, Invariant::Whole);
+}
+
+#[test]
+fn what_is_counted_as_dropped_and_was_not_is_seen() {
+    sees(Sabotage::KeepsDropped, Invariant::Counted);
+}
+
+#[test]
 fn a_seed_replays_a_run_exactly() {
     for seed in 0..200 {
         let [a, b] = [0; 2].map(|_| mcp_reporter_simulator::trace(&Plan::any(seed)));
