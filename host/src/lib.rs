@@ -7,13 +7,14 @@
 //! needs. [`Reporter`] is the way in; [`coordinator`] is a coordinator to
 //! develop and test against.
 
+pub mod capture;
 pub mod config;
 pub mod coordinator;
 pub mod engine;
 mod metrics;
 pub mod reporter;
 pub mod store;
-mod tls;
+pub mod tls;
 
 pub use config::Config;
 pub use engine::{Action, Outcome};

@@ -4,5 +4,10 @@
 mod cli;
 
 fn main() -> std::process::ExitCode {
+    // The first half of starting a server that `wrap` runs.
+    #[cfg(target_os = "linux")]
+    if let Some(code) = mcp_reporter_capture::stdio::become_server(std::env::args_os()) {
+        return code.into();
+    }
     cli::main()
 }

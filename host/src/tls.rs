@@ -12,12 +12,12 @@ use rustls::{ClientConfig, RootCertStore};
 ///
 /// `ca_file` cannot be read or has no certificate, or nobody at all is trusted; the text names
 /// `ca_file`.
-pub(crate) fn client(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
+pub fn client(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
     over(roots(ca_file)?)
 }
 
 /// The same for a client that will never speak TLS: no certificate is read.
-pub(crate) fn client_without_roots() -> Result<ClientConfig, String> {
+pub fn client_without_roots() -> Result<ClientConfig, String> {
     over(RootCertStore::empty())
 }
 

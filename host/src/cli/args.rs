@@ -1,7 +1,8 @@
 //! What the command line may say.
 
 use super::{
-    Error, check, completions, config, coordinator, deliver, demo, import, outbox, report,
+    Error, check, completions, config, coordinator, deliver, demo, enable, import, outbox, proxy,
+    report, wrap,
 };
 use clap::{
     Arg, ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint,
@@ -18,6 +19,12 @@ const TEMPLATE: &str = "\
 \x1b[1;4mTry it:\x1b[0m
   demo         Shows it all at work, with nothing but this program
   coordinator  Runs a coordinator to develop and test against
+
+\x1b[1;4mCapture MCP traffic:\x1b[0m
+  wrap         Runs an MCP server, and reports what it does
+  proxy        Stands before an MCP server, and reports what it does
+  enable       Makes the servers of MCP clients run wrapped
+  disable      Makes them run as they did before
 
 \x1b[1;4mReport and deliver:\x1b[0m
   report       Reports what happened in an interaction
@@ -134,6 +141,14 @@ pub enum Command {
     Demo(demo::DemoArgs),
     /// Runs a coordinator to develop and test against
     Coordinator(coordinator::Args),
+    /// Runs an MCP server, and reports what it does
+    Wrap(wrap::Args),
+    /// Stands before an MCP server, and reports what it does
+    Proxy(proxy::Args),
+    /// Makes the servers of MCP clients run wrapped
+    Enable(enable::EnableArgs),
+    /// Makes them run as they did before
+    Disable(enable::DisableArgs),
     /// Reports what happened in an interaction
     Report(report::Args),
     /// Delivers now what waits in the outbox

@@ -61,7 +61,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
 
 /// Done when the process is to end.
 #[cfg(unix)]
-fn end() -> std::io::Result<impl Future<Output = ()>> {
+pub(super) fn end() -> std::io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -75,7 +75,7 @@ fn end() -> std::io::Result<impl Future<Output = ()>> {
 }
 
 #[cfg(not(unix))]
-fn end() -> std::io::Result<impl Future<Output = ()>> {
+pub(super) fn end() -> std::io::Result<impl Future<Output = ()>> {
     Ok(async {
         // Without the signal only a kill ends it, as it would anyway.
         if tokio::signal::ctrl_c().await.is_err() {

@@ -41,6 +41,36 @@ pub fn without_config(flags: &[(String, String)]) -> Result<(), Error> {
     of(&config, config.log_level())
 }
 
+/// Begins the log of `wrap`: in a file, as its standard error is the server's. Without a
+/// configuration, as these flags have it.
+///
+/// # Errors
+///
+/// The log file cannot be opened.
+pub fn of_wrap(config: Option<&Config>, flags: &[(String, String)]) -> Result<(), Error> {
+    let by_flag = |key: &str| {
+        flags
+            .iter()
+            .find(|(name, _)| name == key)
+            .map(|(_, text)| text)
+    };
+    let file = match config {
+        Some(config) => config.log_file().map(Path::to_owned),
+        None => by_flag("log_file").map(Into::into),
+    };
+    let Some(file) = file.or_else(Config::wrap_log) else {
+        return Ok(());
+    };
+    let name = config
+        .and_then(Config::mcp_id)
+        .or(by_flag("mcp_id").map(String::as_str));
+    let (level, format) = match config {
+        Some(config) => (config.log_level(), config.log_format()),
+        None => (LogLevel::Info, LogFormat::Text),
+    };
+    begin(name.unwrap_or("reporter"), level, format, Some(&file))
+}
+
 fn begin(name: &str, level: LogLevel, format: LogFormat, file: Option<&Path>) -> Result<(), Error> {
     let own = match level {
         LogLevel::Error => LevelFilter::ERROR,

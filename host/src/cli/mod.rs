@@ -10,12 +10,15 @@ mod coordinator;
 mod deliver;
 mod demo;
 mod duration;
+mod enable;
 mod error;
 mod import;
 mod logging;
 mod outbox;
 mod output;
+mod proxy;
 mod report;
+mod wrap;
 
 pub use error::Error;
 pub use output::Ui;
@@ -32,6 +35,16 @@ const SHUTDOWN: Duration = Duration::from_secs(2);
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let cli = Cli::of_process();
+    if let Command::Wrap(args) = cli.command {
+        // Bytes first: it has no use for a runtime.
+        return match cli.global.settings.refuse_api_key() {
+            Ok(()) => wrap::run(args, &cli.global),
+            Err(error) => {
+                output::error(&error);
+                error.exit_code()
+            }
+        };
+    }
     let ended = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -55,6 +68,14 @@ async fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Coordinator(args) => {
             global.without_config("coordinator")?;
             coordinator::run(args).await
+        }
+        Command::Proxy(args) => proxy::run(args, global, ui).await,
+        // Done by now.
+        Command::Wrap(_) => Ok(ExitCode::SUCCESS),
+        Command::Enable(args) => enable::enable(args, global, ui),
+        Command::Disable(args) => {
+            global.without_config("disable")?;
+            enable::disable(args, ui)
         }
         Command::Completions(args) => completions::run(args),
         Command::Config(args) => config::run(args, || load(global), ui),

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use mcp_reporter_core::settings;
 
+use super::capture;
 use crate::store::RedisUrl;
 
 /// A key of the configuration, as documentation lists it.
@@ -152,7 +153,7 @@ pub fn keys() -> impl Iterator<Item = KeyInfo> {
         // The two ways to give the API key stand side by side.
         [Some(info), (key.name == API_KEY).then_some(KEY_FILE)]
     });
-    component.flatten().chain(HOST_KEYS)
+    component.flatten().chain(HOST_KEYS).chain(capture::KEYS)
 }
 
 /// `shards`.
@@ -180,6 +181,7 @@ pub(super) fn check(key: &KeyInfo, text: &str) -> Result<(), String> {
         API_KEY_FILE | LOCAL_CACHE_PATH | LOG_FILE | CA_FILE => {
             !text.is_empty() && !text.contains('\0')
         }
+        name if let Some(good) = capture::check(name, text) => good,
         name => return settings::check(name, text).map_err(|error| error.to_string()),
     };
     if good {

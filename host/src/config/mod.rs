@@ -6,6 +6,7 @@
 //! defaults and bounds of the component's keys stand in
 //! [`mcp_reporter_core::settings`], and in no other place.
 
+mod capture;
 mod error;
 mod file;
 mod gather;
@@ -25,6 +26,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use mcp_reporter_capture::CaptureSettings;
 use mcp_reporter_core::settings::{Settings, printable};
 
 use crate::store::RedisUrl;
@@ -291,6 +293,17 @@ impl Config {
     /// `shards`, from 1.
     pub fn shards(&self) -> u32 {
         self.shards
+    }
+
+    /// What of the MCP traffic is reported: `capture` and the keys beside it.
+    pub fn capture(&self) -> CaptureSettings {
+        capture::read(|key| self.entries.get(key).map(|entry| &*entry.text))
+    }
+
+    /// Where `wrap` writes its log when `log_file` is not set: `mcp-reporter/wrap.log` in the
+    /// user's state folder. None where there is no home folder.
+    pub fn wrap_log() -> Option<PathBuf> {
+        source::state_dir().map(|dir| dir.join("mcp-reporter").join("wrap.log"))
     }
 
     /// The configuration file that was read, if any.

@@ -5,6 +5,7 @@ mod check;
 mod config;
 mod coordinator;
 mod deliver;
+mod enable;
 mod home;
 mod import;
 mod log;

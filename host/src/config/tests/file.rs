@@ -159,11 +159,12 @@ fn an_unknown_key_is_named_with_the_known_ones() {
          max_retries, retry_delay, dead_letter_after, request_timeout, rate_limit, rate_period, \
          max_in_flight, max_events, max_bytes, when_full, max_event_bytes, deliver_on_report, \
          report_budget, store, local_cache_path, durability, log_level, log_format, log_file, ca_file, \
-         metrics_listen, shards \
+         metrics_listen, shards, capture, capture_methods, redact, max_field_bytes, sampling, \
+         sampling_keep_errors, user_id \
          (DIR/work/mcp_config.toml:3)"
     );
     // What nothing resembles gets no guess; keys of the component alone are no user's.
-    for key in ["capture", "lease_holder", "\"a\\nb\""] {
+    for key in ["spool", "lease_holder", "\"a\\nb\""] {
         let error = Place::with_file(&format!("[interaction_logging]\n{key} = 5\n")).error();
         let name = key.trim_matches('"');
         assert!(

@@ -69,7 +69,9 @@ fn an_unknown_variable_is_an_error_and_its_text_is_not_shown() {
         "{error}"
     );
     assert!(
-        error.ends_with(", MCP_REPORTER_METRICS_LISTEN, MCP_REPORTER_SHARDS, MCP_REPORTER_CONFIG"),
+        error.ends_with(
+            ", MCP_REPORTER_SAMPLING_KEEP_ERRORS, MCP_REPORTER_USER_ID, MCP_REPORTER_CONFIG"
+        ),
         "{error}"
     );
     assert!(!error.contains("hush"));
@@ -157,7 +159,7 @@ fn show_lists_every_key_once() {
     let config = Place::with_file(ON).load();
     let shown: Vec<&str> = config.show().iter().map(|shown| shown.key).collect();
     assert_eq!(shown, keys().map(|key| key.name).collect::<Vec<_>>());
-    assert_eq!(shown.len(), 27);
+    assert_eq!(shown.len(), 34);
 }
 
 #[test]
