@@ -10,6 +10,7 @@ mod process;
 mod python;
 mod redis_server;
 mod scripted;
+mod wrapped;
 
 pub use exposition::{Exposition, get, scrape};
 pub use leaks::{files_with_the_key, holds_the_key, lines_with_the_key};
@@ -18,6 +19,7 @@ pub use process::Process;
 pub use python::python;
 pub use redis_server::RedisServer;
 pub use scripted::{Scripted, answer};
+pub use wrapped::{Wrapped, config_file, wrap};
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -23,6 +23,11 @@ mod shards;
 mod sharing;
 mod shutdown;
 mod store_file;
+#[cfg(unix)]
+mod wrap;
 
 /// The reporter as a process of its own.
 const PEER: &str = env!("CARGO_BIN_EXE_peer");
+
+/// A small MCP server.
+const MCP_SERVER: &str = env!("CARGO_BIN_EXE_mcp_server");

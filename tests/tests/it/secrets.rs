@@ -2,9 +2,10 @@
 
 use mcp_reporter::Config;
 use mcp_reporter::coordinator::{CoordinatorOptions, Fault};
+use mcp_reporter::store::backup;
 use mcp_reporter_tests::{
     KEY, Place, Process, SOON, Scripted, answer, builder, cache_dir, coordinator, faulty,
-    files_with_the_key, lines_with_the_key, until,
+    files_with_the_key, get, lines_with_the_key, until, with,
 };
 
 use crate::PEER;
@@ -50,8 +51,10 @@ async fn the_key_is_in_no_file_and_no_log_line_at_any_level() {
             .iter()
             .all(|r| r.header("authorization").is_some())
     );
-    // With the write-ahead log as it is when the process is killed.
+    // With the write-ahead log as it is when the process is killed, and a backup of it.
     peer.kill();
+    let copied = backup(&place.store(), &place.path("backup.db"), false).unwrap();
+    assert!(copied.waiting > 0, "{copied:?}");
     assert_eq!(files_with_the_key(place.folder()), [""; 0]);
     let log = peer.whole_log().await;
     assert_eq!(lines_with_the_key(&log), [""; 0]);
@@ -156,7 +159,7 @@ async fn the_key_is_not_kept_when_an_answer_repeats_it() {
     assert_eq!(lines_with_the_key(&log), [""; 0]);
     assert_eq!(files_with_the_key(place.folder()), [""; 0]);
 
-    let settings = place.fast(&server.url());
+    let settings = with(place.fast(&server.url()), &[("metrics_listen", "0")]);
     let reporter = builder(&settings).without_timer().build().await.unwrap();
     let letters = reporter.dead_letters(10, None).await.unwrap().entries;
     assert_eq!(letters.len(), 1);
@@ -172,6 +175,19 @@ async fn the_key_is_not_kept_when_an_answer_repeats_it() {
         let probe = probe.unwrap();
         assert!(!probe.detail.contains(KEY), "{}", probe.detail);
     }
+    // Nor do the metrics tell it, which count what was refused.
+    reporter.report_start("other", "{}").await.unwrap();
+    reporter
+        .deliver_now(std::time::Duration::from_secs(5))
+        .await
+        .unwrap();
+    let address = reporter.metrics_address().unwrap().unwrap();
+    let (_, metrics) = get(address, "GET", "/metrics").await;
+    assert!(
+        metrics.contains("mcp_reporter_events_dead_lettered_total"),
+        "{metrics}"
+    );
+    assert!(!metrics.contains(KEY), "{metrics}");
 }
 
 #[tokio::test]
