@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 /// Nothing here takes long; whatever does, hangs.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -504,15 +504,20 @@ async fn what_does_not_fit_in_the_handover_passes_unobserved_and_is_counted() {
 
 #[tokio::test]
 async fn a_proxy_that_ends_lets_short_exchanges_finish_and_breaks_open_streams() {
-    let server = server(|request: Request<Incoming>| async move {
-        if request.method() == Method::GET {
-            let (sender, chunks) = mpsc::channel(1);
-            tokio::spawn(async move { sender.closed().await });
-            return events(chunks);
+    let release = Arc::new(Notify::new());
+    let released = release.clone();
+    let server = server(move |request: Request<Incoming>| {
+        let released = released.clone();
+        async move {
+            if request.method() == Method::GET {
+                let (sender, chunks) = mpsc::channel(1);
+                tokio::spawn(async move { sender.closed().await });
+                return events(chunks);
+            }
+            request.into_body().collect().await.unwrap();
+            released.notified().await;
+            json(StatusCode::OK, RESULT)
         }
-        request.into_body().collect().await.unwrap();
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        json(StatusCode::OK, RESULT)
     })
     .await;
     let proxy = Proxy::start(server).await;
@@ -534,6 +539,7 @@ async fn a_proxy_that_ends_lets_short_exchanges_finish_and_breaks_open_streams()
     })
     .await;
     drop(proxy._end);
+    release.notify_one();
     let answer = in_time("the answer", call).await.unwrap().unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
     let broken = in_time("the end of the stream", stream.body_mut().frame()).await;

@@ -614,31 +614,18 @@ impl<P: Process> Tracker<P> {
                 let outcome: Outcome<'_> = read(task.result);
                 self.result(serial, now, task.result, &outcome);
             }
-            "failed" => match task.error {
-                Some(error) => self.rpc_error(serial, now, error),
-                None => {
-                    let why = Why::new("task_failed", "the task failed");
-                    self.fail(
-                        serial,
-                        now,
-                        Why {
-                            said: said.as_deref(),
-                            ..why
-                        },
-                    );
+            "failed" | "cancelled" => match task.error {
+                Some(error) if status == "failed" => self.rpc_error(serial, now, error),
+                _ => {
+                    let why = if status == "failed" {
+                        Why::new("task_failed", "the task failed")
+                    } else {
+                        Why::new("cancelled", "the task was cancelled")
+                    };
+                    let said = said.as_deref();
+                    self.fail(serial, now, Why { said, ..why });
                 }
             },
-            "cancelled" => {
-                let why = Why::new("cancelled", "the task was cancelled");
-                self.fail(
-                    serial,
-                    now,
-                    Why {
-                        said: said.as_deref(),
-                        ..why
-                    },
-                );
-            }
             "" => {}
             _ => {
                 let Some(open) = self.open.get(serial) else {
