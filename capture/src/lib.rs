@@ -8,12 +8,14 @@
 pub mod clients;
 pub mod clock;
 pub mod http;
+mod performance;
 mod privacy;
 pub mod stdio;
 pub mod tracker;
 
+pub use performance::{PerformanceMetrics, Usage};
 pub use privacy::REDACTED;
 pub use tracker::{
     Body, CaptureSettings, Channel, Direction, End, Method, NoProcess, Process, Report, Tracker,
-    Transport, Usage,
+    Transport,
 };

@@ -6,6 +6,9 @@
 #[path = "../../host/src/config/mod.rs"]
 mod config;
 
+#[path = "../../host/src/private.rs"]
+pub(crate) mod private;
+
 #[path = "../../host/src/store/redis/url.rs"]
 mod redis_url;
 

@@ -9,7 +9,7 @@ pub mod config;
 mod host_config;
 mod input;
 // Where the configuration looks for it.
-use host_config::store;
+use host_config::{private, store};
 pub mod payload;
 pub mod record;
 pub mod retry_after;

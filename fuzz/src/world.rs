@@ -1,6 +1,5 @@
 //! A store in memory, a clock that goes on when told, and the core on them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +8,8 @@ use mcp_reporter_core::drain::{Answer, Drainer, Note, Outgoing, Step};
 use mcp_reporter_core::event::{Action, Report};
 use mcp_reporter_core::outbox::{EventKey, Place, Record};
 use mcp_reporter_core::settings::Settings;
-use mcp_reporter_core::store::{Now, Random, Store, StoreError};
+use mcp_reporter_core::store::Now;
+use mcp_reporter_test_support::{Dice, Memory};
 
 use crate::KEY;
 
@@ -22,7 +22,7 @@ const EPOCH_NS: u64 = 1_718_000_000_000_000_000;
 /// An outbox, those who fill and drain it, and the time.
 pub struct World {
     store: Memory,
-    random: Counting,
+    random: Dice,
     acceptor: Acceptor,
     drainer: Drainer,
     now: Duration,
@@ -39,7 +39,7 @@ impl World {
             ("coordinator_api_key", KEY),
         ]);
         let settings = Arc::new(settings.expect("they are good").expect("it is on"));
-        let mut random = Counting(0);
+        let mut random = Dice::new(0);
         Self {
             store: Memory::default(),
             acceptor: Acceptor::new(settings.clone()),
@@ -79,7 +79,7 @@ impl World {
 
     /// Puts a value into the store.
     pub fn put(&mut self, key: &str, value: Vec<u8>) {
-        self.store.0.insert(key.to_owned(), value);
+        self.store.map.insert(key.to_owned(), value);
     }
 
     /// Delivers so many times, or until nothing waits; returns the bodies that were sent.
@@ -150,7 +150,7 @@ impl World {
 
     /// How many events wait, and how many are dead letters.
     pub fn events(&self) -> [usize; 2] {
-        let places = self.store.0.keys().filter_map(|name| EventKey::parse(name));
+        let places = self.store.map.keys().filter_map(|name| EventKey::parse(name));
         let mut counts = [0; 2];
         for (place, _) in places {
             counts[usize::from(place == Place::Dead)] += 1;
@@ -160,7 +160,7 @@ impl World {
 
     /// The events' records, those that can be read.
     pub fn records(&self) -> impl Iterator<Item = Record> {
-        let events = self.store.0.iter();
+        let events = self.store.map.iter();
         let events = events.filter(|(name, _)| EventKey::parse(name).is_some());
         events.filter_map(|(_, value)| Record::decode(value).ok())
     }
@@ -168,74 +168,5 @@ impl World {
     /// What the operator was told.
     pub fn notes(&self) -> &[String] {
         &self.notes
-    }
-}
-
-/// Different bytes each time, the same in each run.
-struct Counting(u64);
-
-impl Random for Counting {
-    fn fill(&mut self, buffer: &mut [u8]) {
-        for byte in buffer {
-            self.0 = self
-                .0
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            *byte = (self.0 >> 56) as u8;
-        }
-    }
-}
-
-#[derive(Default)]
-struct Memory(BTreeMap<String, Vec<u8>>);
-
-impl Store for Memory {
-    fn get(&mut self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.0.get(key).cloned())
-    }
-
-    fn get_many(&mut self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        Ok(keys.iter().map(|key| self.0.get(key).cloned()).collect())
-    }
-
-    fn list_keys(&mut self) -> Result<Vec<String>, StoreError> {
-        Ok(self.0.keys().cloned().collect())
-    }
-
-    fn set(&mut self, key: &str, value: &[u8]) -> Result<(), StoreError> {
-        self.0.insert(key.to_owned(), value.to_vec());
-        Ok(())
-    }
-
-    fn set_many(&mut self, pairs: &[(String, Vec<u8>)]) -> Result<(), StoreError> {
-        self.0.extend(pairs.iter().cloned());
-        Ok(())
-    }
-
-    fn delete_many(&mut self, keys: &[String]) -> Result<(), StoreError> {
-        for key in keys {
-            self.0.remove(key);
-        }
-        Ok(())
-    }
-
-    fn increment(&mut self, key: &str, delta: i64) -> Result<i64, StoreError> {
-        let old = self.0.get(key).and_then(|value| value[..].try_into().ok());
-        let sum = old.map_or(0, i64::from_le_bytes) + delta;
-        self.0.insert(key.to_owned(), sum.to_le_bytes().to_vec());
-        Ok(sum)
-    }
-
-    fn compare_and_swap(
-        &mut self,
-        key: &str,
-        expected: &[u8],
-        new: &[u8],
-    ) -> Result<bool, StoreError> {
-        let hit = self.0.get(key).is_some_and(|value| value == expected);
-        if hit {
-            self.0.insert(key.to_owned(), new.to_vec());
-        }
-        Ok(hit)
     }
 }

@@ -12,6 +12,8 @@ pub mod config;
 pub mod coordinator;
 pub mod engine;
 mod metrics;
+#[doc(hidden)]
+pub mod private;
 pub mod reporter;
 pub mod store;
 pub mod tls;

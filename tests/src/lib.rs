@@ -8,16 +8,16 @@ mod leaks;
 mod oracle;
 mod process;
 mod python;
-mod redis_server;
 mod scripted;
 mod wrapped;
+
+pub use mcp_reporter_test_support::RedisServer;
 
 pub use exposition::{Exposition, get, scrape};
 pub use leaks::{files_with_the_key, holds_the_key, lines_with_the_key};
 pub use oracle::{Left, Story, Tally, Witnessed, outbox};
 pub use process::Process;
 pub use python::python;
-pub use redis_server::RedisServer;
 pub use scripted::{Scripted, answer};
 pub use wrapped::{Wrapped, config_file, wrap};
 

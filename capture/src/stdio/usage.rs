@@ -1,6 +1,7 @@
 //! What the server's process uses, as far as the system tells.
 
-use crate::tracker::{Process, Usage};
+use crate::performance::Usage;
+use crate::tracker::Process;
 use std::time::{Duration, Instant};
 
 /// How old a figure may be: asking costs more than following a message.

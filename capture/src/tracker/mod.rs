@@ -14,16 +14,18 @@ mod seen;
 mod settings;
 mod trace;
 
-pub use seen::{Channel, Direction, End, NoProcess, Process, Report, Usage};
+pub use seen::{Channel, Direction, End, NoProcess, Process, Report};
 pub use settings::{Body, CaptureSettings, Method, Transport};
 
+use crate::performance::PerformanceMetrics;
 use crate::privacy::{Redactor, public_uri};
 use mcp_reporter_event::event::{Action, new_interaction_id};
 use message::{Id, Message, Meta, Outcome, Params, RpcError, Task, read, text};
 use open::{Fate, Interaction, Key, Open};
-use payload::{Kind, Performance, json};
+use payload::{Kind, json};
 use serde_json::value::RawValue;
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 use trace::is_traceparent;
 
 /// Requests that open no interaction and whose answers tell something, at most so many at once.
@@ -677,9 +679,11 @@ impl<P: Process> Tracker<P> {
             .or_else(|| self.server.clone())
     }
 
-    fn performance(&mut self, interaction: &Interaction, now: u64) -> Option<Performance> {
-        let before = (interaction.began_ns, interaction.usage?);
-        Some(Performance::between(before, (now, self.process.usage()?)))
+    fn performance(&mut self, interaction: &Interaction, now: u64) -> Option<PerformanceMetrics> {
+        let [took, finished] =
+            [now.saturating_sub(interaction.began_ns), now].map(Duration::from_nanos);
+        let (before, after) = (interaction.usage?, self.process.usage()?);
+        Some(PerformanceMetrics::new(took, finished, before, after))
     }
 
     fn complete(&mut self, serial: u64, now: u64, raw: Option<&RawValue>) {

@@ -2,7 +2,8 @@
 
 use super::message::Id;
 use super::payload::Kind;
-use super::{Channel, Direction, Report, Usage};
+use super::{Channel, Direction, Report};
+use crate::performance::Usage;
 use std::collections::{BTreeMap, HashMap};
 
 /// A request: who asked, where, and under which id.

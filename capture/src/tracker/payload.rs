@@ -1,10 +1,9 @@
 //! What stands in an event: the old client's names, and OpenTelemetry's.
 
-use super::{CaptureSettings, Method, Transport, Usage};
+use super::{CaptureSettings, Method, Transport};
+use crate::performance::PerformanceMetrics;
 use serde::Serialize;
 use serde_json::{Number, Value};
-
-const MEBIBYTE: f64 = 1_048_576.0;
 
 /// Seconds from one time to another.
 pub(super) fn seconds(from_ns: u64, to_ns: u64) -> f64 {
@@ -80,7 +79,8 @@ pub(super) struct Complete<'a> {
     pub processing_time: f64,
     pub quality_score: Option<f64>,
     pub adapter_used: Option<&'a str>,
-    pub performance_metrics: Option<Performance>,
+    /// Of the server's process while the interaction ran.
+    pub performance_metrics: Option<PerformanceMetrics>,
     #[serde(
         rename = "gen_ai.tool.call.result",
         skip_serializing_if = "Option::is_none"
@@ -97,7 +97,7 @@ pub(super) struct Failure<'a> {
     /// What the peer said, if that is captured; else what it means that it failed so.
     pub error_message: &'a str,
     pub error_code: Option<i64>,
-    pub performance_metrics: Option<Performance>,
+    pub performance_metrics: Option<PerformanceMetrics>,
     pub processing_time: f64,
     pub adapter_used: Option<&'a str>,
     /// Of what the peer said.
@@ -110,32 +110,6 @@ pub(super) struct Failure<'a> {
         skip_serializing_if = "Option::is_none"
     )]
     pub status_code: Option<&'a str>,
-}
-
-/// `performance_metrics`: of the server's process while the interaction ran.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub(super) struct Performance {
-    processing_time: f64,
-    memory_usage_mb: f64,
-    cpu_usage_percent: f64,
-    timestamp: f64,
-}
-
-impl Performance {
-    pub fn between(from: (u64, Usage), to: (u64, Usage)) -> Self {
-        let processing_time = seconds(from.0, to.0);
-        let cpu = to.1.cpu_ns.saturating_sub(from.1.cpu_ns) as f64 / 1e9;
-        Self {
-            processing_time,
-            memory_usage_mb: (to.1.memory_bytes as f64 - from.1.memory_bytes as f64) / MEBIBYTE,
-            cpu_usage_percent: if processing_time > 0.0 {
-                100.0 * cpu / processing_time
-            } else {
-                0.0
-            },
-            timestamp: to.0 as f64 / 1e9,
-        }
-    }
 }
 
 /// A payload as JSON. None of them can fail: their names are texts, their numbers finite.

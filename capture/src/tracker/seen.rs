@@ -1,5 +1,6 @@
 //! What the tracker is told of, and what it tells.
 
+use crate::performance::Usage;
 use mcp_reporter_event::event::Action;
 
 /// Who sent a message.
@@ -39,15 +40,6 @@ pub enum End {
     ClientCancelled,
     /// The server answered with this HTTP status and no JSON-RPC message.
     HttpStatus(u16),
-}
-
-/// What the server's process has used so far.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Usage {
-    /// CPU time, in nanoseconds.
-    pub cpu_ns: u64,
-    /// Resident memory, in bytes.
-    pub memory_bytes: u64,
 }
 
 /// The server's process, as far as its use of the machine can be known.

@@ -15,6 +15,13 @@ use core::time::Duration;
 
 /// Most entries of a page.
 pub const MAX_PAGE: usize = 1_000;
+
+/// How many entries a page has for which so many were asked.
+#[must_use]
+pub fn page_limit(asked: usize) -> usize {
+    asked.clamp(1, MAX_PAGE)
+}
+
 /// Records moved at once.
 const MOVE_BATCH: usize = 64;
 
@@ -174,7 +181,7 @@ pub fn list(
     cursor: Option<&str>,
 ) -> Result<(Vec<Entry>, Option<String>), StoreError> {
     let after = cursor.and_then(EventKey::parse).map(|(_, key)| key);
-    let limit = limit.clamp(1, MAX_PAGE);
+    let limit = page_limit(limit);
     let Listing { waiting, dead, .. } = moves::list(store)?;
     let all = if place == Place::Waiting {
         waiting

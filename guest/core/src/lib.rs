@@ -26,11 +26,10 @@ pub mod control;
 pub mod drain;
 mod moves;
 pub mod settings;
-pub mod store;
 pub mod text;
 pub mod throttle;
 
-pub use mcp_reporter_event::{event, json, outbox};
+pub use mcp_reporter_event::{event, json, outbox, store};
 
 use mcp_reporter_event::{digits, sort};
 

@@ -15,7 +15,7 @@ mod tests;
 pub use api_key::ApiKey;
 pub use docs::{KEYS, Key};
 pub use endpoint::Endpoint;
-pub use key::{SettingError, check, names, printable};
+pub use key::{LEAST_BYTES, LEAST_EVENTS, SettingError, check, names, printable};
 
 use crate::prelude::*;
 use core::time::Duration;

@@ -2,10 +2,12 @@
 //!
 //! The bound must hold where the requests are received. A request is received
 //! some time between its send and its answer, so a send counts from its answer
-//! on, or from [`slack`](Throttle::new) after it was sent if no answer came by
-//! then. A guard of 50 ms covers what is left.
+//! on, or from [`slack`] after it was sent if no answer came by then. A guard
+//! of 50 ms covers what is left.
 
+use crate::control::nanos;
 use crate::prelude::*;
+use core::time::Duration;
 
 /// A moment of the monotonic clock, in nanoseconds. Signed, so that moments
 /// before the instance began can be told.
@@ -19,7 +21,20 @@ pub(crate) fn earliest(a: Option<Moment>, b: Option<Moment>) -> Option<Moment> {
     }
 }
 
-const GUARD: Moment = 50_000_000;
+/// What a window has beyond the period.
+const GUARD: Duration = Duration::from_millis(50);
+
+/// For how long a send counts, from the moment that the log has for it.
+#[must_use]
+pub fn window(period: Duration) -> Duration {
+    period.saturating_add(GUARD)
+}
+
+/// How long after it was sent a send begins to count that was not answered by then.
+#[must_use]
+pub fn slack(period: Duration) -> Duration {
+    period / 4
+}
 
 /// At most `limit` sends in any window.
 #[derive(Debug)]
@@ -36,13 +51,13 @@ pub struct Throttle {
 }
 
 impl Throttle {
-    /// `limit` 0 lifts it. `period` in nanoseconds.
+    /// `limit` 0 lifts it.
     #[must_use]
-    pub fn new(limit: u32, period: Moment) -> Self {
+    pub fn new(limit: u32, period: Duration) -> Self {
         Self {
             limit: limit as usize,
-            window: period.saturating_add(GUARD),
-            slack: period / 4,
+            window: nanos(window(period)),
+            slack: nanos(slack(period)),
             settled: Vec::new(),
             open: Vec::new(),
             reserved: 0,
@@ -168,10 +183,12 @@ mod tests {
     use proptest::prelude::*;
 
     const SECOND: Moment = 1_000_000_000;
+    const PERIOD: Duration = Duration::from_secs(1);
+    const GUARD: Moment = 50_000_000;
 
     #[test]
     fn a_burst_is_let_through_and_the_next_one_waits_a_window() {
-        let mut t = Throttle::new(10, SECOND);
+        let mut t = Throttle::new(10, PERIOD);
         assert_eq!(t.free(0), 10);
         t.reserve(10, SECOND);
         for token in 0..10 {
@@ -187,7 +204,7 @@ mod tests {
 
     #[test]
     fn reserved_permits_lapse() {
-        let mut t = Throttle::new(3, SECOND);
+        let mut t = Throttle::new(3, PERIOD);
         t.reserve(3, 100);
         assert_eq!((t.free(100), t.reserved(100)), (0, 3));
         assert_eq!((t.free(101), t.reserved(101)), (3, 0));
@@ -201,7 +218,7 @@ mod tests {
             limit in 1..20u32,
             steps in proptest::collection::vec((0..200_000_000i64, 0..400_000_000i64, 0..100u8), 1..300),
         ) {
-            let mut t = Throttle::new(limit, SECOND);
+            let mut t = Throttle::new(limit, PERIOD);
             let (mut now, mut receipts, mut waiting) = (0, Vec::new(), Vec::<(Moment, u64)>::new());
             for (token, (pause, latency, share)) in steps.into_iter().enumerate() {
                 now += pause;

@@ -2,7 +2,8 @@
 //!
 //! - [`event`] turns a report into the bytes that the coordinator gets;
 //! - [`json`] checks the payload that the caller gives;
-//! - [`outbox`] names the event's key, and packs it into a record.
+//! - [`outbox`] names the event's key, and packs it into a record;
+//! - [`store`] is the world that all of it is kept in: a key-value store, clocks, random bytes.
 //!
 //! A crate of its own because every report goes through it: in the component, where all the rest
 //! is compiled for size alone, these are compiled to be quick as well.
@@ -16,6 +17,7 @@ pub mod event;
 pub mod json;
 pub mod outbox;
 pub mod sort;
+pub mod store;
 pub mod text;
 
 /// What `std` has in scope everywhere.

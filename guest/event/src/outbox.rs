@@ -89,6 +89,24 @@ pub enum Place {
     Dead,
 }
 
+impl Place {
+    /// What the names of its keys begin with.
+    const fn prefix(self) -> [u8; 2] {
+        match self {
+            Self::Waiting => *b"q.",
+            Self::Dead => *b"d.",
+        }
+    }
+
+    /// The place of what lies under `name`, by the beginning of it alone; none when that is no
+    /// event's.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        let begins = |place: &Self| name.as_bytes().starts_with(&place.prefix());
+        [Self::Waiting, Self::Dead].into_iter().find(begins)
+    }
+}
+
 /// The key of an event, without the place it is in. Ordered by time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventKey {
@@ -110,10 +128,7 @@ impl EventKey {
     pub fn name(&self, place: Place) -> String {
         // In place and copied once: each copy of a few bytes is a call of the runtime.
         let mut name = [b'.'; MAX_NAME];
-        name[0] = match place {
-            Place::Waiting => b'q',
-            Place::Dead => b'd',
-        };
+        name[..2].copy_from_slice(&place.prefix());
         name[2..22].copy_from_slice(&digits::decimal(self.ns)[4..]);
         name[23..39].copy_from_slice(&digits::hex(self.interaction));
         name[40] = match self.stage {
@@ -131,13 +146,9 @@ impl EventKey {
     /// Reads a key of the store; none when it is not an event's.
     #[must_use]
     pub fn parse(name: &str) -> Option<(Place, Self)> {
+        let place = Place::of(name)?;
         let mut reader = Reader {
-            bytes: name.as_bytes(),
-        };
-        let place = match reader.take(2)? {
-            b"q." => Place::Waiting,
-            b"d." => Place::Dead,
-            _ => return None,
+            bytes: &name.as_bytes()[place.prefix().len()..],
         };
         let ns = whole(reader.take(20)?)?;
         let interaction = hex(reader.take(17)?.strip_prefix(b".")?)?;

@@ -1,14 +1,11 @@
 //! What the command line may say.
 
+use super::global::Global;
 use super::{
-    Error, check, completions, config, coordinator, deliver, demo, enable, import, outbox, proxy,
-    report, wrap,
+    check, completions, config, coordinator, deliver, demo, enable, import, outbox, proxy, report,
+    wrap,
 };
-use clap::{
-    Arg, ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint,
-};
-use mcp_reporter::config::{KeyInfo, keys};
-use std::path::PathBuf;
+use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// The first screen. A test holds it against the commands that there are.
 const TEMPLATE: &str = "\
@@ -49,12 +46,6 @@ Every setting can be given as a flag: `mcp-reporter report --help` lists them.
 const ABOUT: &str = "\
 Reports MCP interactions to a coordinator: durable before it is acknowledged,
 delivered in order, never in the way of the program that reports.";
-
-/// Heading of the flags that are keys of the configuration.
-const SETTINGS: &str = "Settings (also keys of the configuration file, and environment variables \
-    such as MCP_REPORTER_RATE_LIMIT)";
-
-const API_KEY: &str = "coordinator_api_key";
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -101,39 +92,6 @@ pub fn command() -> clap::Command {
     Cli::command().mut_subcommands(with_help)
 }
 
-/// What every command takes.
-#[derive(Debug, Args)]
-pub struct Global {
-    /// Configuration file [default: ./mcp_config.toml, else mcp-reporter/config.toml in the
-    /// user's configuration folder]
-    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub config: Option<PathBuf>,
-    #[command(flatten)]
-    pub settings: Settings,
-}
-
-impl Global {
-    /// For a command that has no configuration.
-    ///
-    /// # Errors
-    ///
-    /// One was given all the same; only the log's settings mean something then.
-    pub fn without_config(&self, command: &str) -> Result<(), Error> {
-        let log = |key: &str| matches!(key, "log_level" | "log_format" | "log_file");
-        let flag = match (
-            &self.config,
-            self.settings.given().iter().find(|(key, _)| !log(key)),
-        ) {
-            (Some(_), _) => "--config".to_owned(),
-            (None, Some((key, _))) => format!("--{}", key.replace('_', "-")),
-            (None, None) => return super::logging::without_config(self.settings.given()),
-        };
-        Err(Error::Usage(format!(
-            "`{command}` reads no configuration, so {flag} has no effect"
-        )))
-    }
-}
-
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -165,103 +123,11 @@ pub enum Command {
     Completions(completions::Args),
 }
 
-/// The keys of the configuration that were given as flags, each of them
-/// `--` and the key with dashes.
-#[derive(Debug, Clone, Default)]
-pub struct Settings {
-    given: Vec<(String, String)>,
-    api_key: bool,
-}
-
-impl Settings {
-    /// Keys and texts.
-    pub fn given(&self) -> &[(String, String)] {
-        &self.given
-    }
-
-    /// The API key has no flag, and whoever tries one is told why.
-    ///
-    /// # Errors
-    ///
-    /// It was tried.
-    pub fn refuse_api_key(&self) -> Result<(), Error> {
-        if !self.api_key {
-            return Ok(());
-        }
-        Err(Error::Usage(
-            "--coordinator-api-key is not taken: every user of the machine can read a command \
-             line. Set MCP_REPORTER_COORDINATOR_API_KEY, or coordinator_api_key or \
-             coordinator_api_key_file in the configuration file"
-                .to_owned(),
-        ))
-    }
-}
-
-impl Args for Settings {
-    fn augment_args(command: clap::Command) -> clap::Command {
-        keys().fold(command, |command, key| command.arg(flag(key)))
-    }
-
-    fn augment_args_for_update(command: clap::Command) -> clap::Command {
-        Self::augment_args(command)
-    }
-}
-
-fn flag(key: KeyInfo) -> Arg {
-    let arg = Arg::new(key.name)
-        .long(key.name.replace('_', "-"))
-        .global(true)
-        .action(ArgAction::Set)
-        .help_heading(SETTINGS);
-    if key.name == API_KEY {
-        // Known, so that the answer to it is ours and does not repeat the key.
-        return arg.hide(true).num_args(0..=1).allow_hyphen_values(true);
-    }
-    let default = key
-        .default
-        .map(|default| format!(" [default: {default}]"))
-        .unwrap_or_default();
-    let is_path = key.allowed == "a path";
-    let value = if is_path { "PATH" } else { "VALUE" };
-    let arg = arg
-        .value_name(value)
-        .value_hint(if is_path {
-            ValueHint::FilePath
-        } else {
-            ValueHint::Other
-        })
-        .allow_negative_numbers(true)
-        .help(format!("{} Must be {}{default}", key.doc, key.allowed));
-    // The two that any command is likely to want stand with its own.
-    if matches!(key.name, "log_level" | "log_format") {
-        arg.help_heading(None::<&str>)
-    } else {
-        arg.hide_short_help(true)
-    }
-}
-
-impl FromArgMatches for Settings {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let mut settings = Self::default();
-        settings.update_from_arg_matches(matches)?;
-        Ok(settings)
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        for key in keys() {
-            if key.name == API_KEY {
-                self.api_key = matches.contains_id(key.name);
-            } else if let Some(text) = matches.get_one::<String>(key.name) {
-                self.given.push((key.name.to_owned(), text.clone()));
-            }
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::global::API_KEY;
+    use mcp_reporter::config::keys;
 
     #[test]
     fn the_command_line_is_well_formed() {

@@ -1,6 +1,7 @@
 //! `check`: whether reporting will work here, a line for each thing it needs.
 
-use super::{Error, SHUTDOWN, Ui};
+use super::start::SHUTDOWN;
+use super::{Error, Ui};
 use mcp_reporter::config::{self, ConfigError, StoreKind};
 use mcp_reporter::engine::Probe;
 use mcp_reporter::store::{

@@ -1,6 +1,7 @@
 //! `deliver`: drains the outbox now.
 
-use super::{Error, SHUTDOWN, Ui, duration, measured_reporter, outbox, output};
+use super::start::{SHUTDOWN, measured_reporter};
+use super::{Error, Ui, duration, outbox, output};
 use indicatif::ProgressBar;
 use mcp_reporter::engine::{BreakerState, OutboxStatus};
 use mcp_reporter::{Config, ReportError, Reporter};

@@ -8,6 +8,7 @@
 
 mod child;
 mod folder;
+mod io_error;
 mod process;
 mod script;
 mod stage;
@@ -16,6 +17,7 @@ mod tally;
 use super::{Error, Ui};
 use clap::ValueHint;
 use folder::Folder;
+use io_error::io;
 use stage::Stage;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -92,8 +94,4 @@ async fn show(pace: f64, folder: &Folder, ui: Ui) -> Result<ExitCode, Error> {
     } else {
         ExitCode::FAILURE
     })
-}
-
-fn io(error: std::io::Error) -> Error {
-    Error::Failed(format!("the demo cannot go on: {error}"))
 }

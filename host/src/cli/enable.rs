@@ -7,7 +7,7 @@
 mod file;
 mod program;
 
-use super::args::Global;
+use super::global::Global;
 use super::{Error, Ui};
 use clap::ValueHint;
 use etcetera::BaseStrategy;

@@ -1,6 +1,7 @@
 //! `import`: takes over what the old client could not deliver.
 
-use super::{Error, SHUTDOWN, Ui, enabled_reporter, output};
+use super::start::{SHUTDOWN, enabled_reporter};
+use super::{Error, Ui, output};
 use clap::ValueHint;
 use mcp_reporter::Config;
 use mcp_reporter::reporter::LegacyImport;

@@ -6,6 +6,7 @@
 use super::{Error, output};
 use mcp_reporter::Config;
 use mcp_reporter::config::{LogFormat, LogLevel};
+use mcp_reporter::private;
 use mcp_reporter_core::settings::printable;
 use serde_json::{Map, Value};
 use std::fmt::Write as _;
@@ -108,41 +109,22 @@ fn open(path: &Path) -> Result<File, Error> {
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
     {
-        let mut builder = std::fs::DirBuilder::new();
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.recursive(true).create(folder).map_err(failed)?;
-        refuse_exposed(folder).map_err(failed)?;
+        private::make_folders(folder).map_err(failed)?;
+        // In an exposed one they could put a link in the log's place.
+        let metadata = folder.metadata().map_err(failed)?;
+        if let Some(mode) = private::replaced_by_others(&metadata) {
+            return Err(failed(io::Error::other(format!(
+                "others can write its folder (mode {mode:04o}); run `chmod go-w` on that"
+            ))));
+        }
     }
-    let mut options = File::options();
+    let mut options = private::options();
     options.append(true).create(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let file = options.open(path).map_err(failed)?;
-    #[cfg(unix)]
     if file.metadata().map_err(failed)?.is_file() {
-        let owner_only = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-        file.set_permissions(owner_only).map_err(failed)?;
+        private::close_to_others(path).map_err(failed)?;
     }
     Ok(file)
-}
-
-/// Where others can write they could put a link in the log's place. In a
-/// folder with the sticky bit they cannot.
-#[cfg(unix)]
-fn refuse_exposed(folder: &Path) -> io::Result<()> {
-    let mode = std::os::unix::fs::PermissionsExt::mode(&folder.metadata()?.permissions()) & 0o7777;
-    if mode & 0o022 != 0 && mode & 0o1000 == 0 {
-        return Err(io::Error::other(format!(
-            "others can write its folder (mode {mode:04o}); run `chmod go-w` on that"
-        )));
-    }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn refuse_exposed(_folder: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 /// Writes each event as a line.

@@ -12,25 +12,23 @@ mod demo;
 mod duration;
 mod enable;
 mod error;
+mod global;
 mod import;
 mod logging;
 mod outbox;
 mod output;
 mod proxy;
 mod report;
+mod start;
 mod wrap;
 
 pub use error::Error;
 pub use output::Ui;
 
 use args::{Cli, Command};
-use mcp_reporter::Reporter;
-use mcp_reporter::config::{Config, LogLevel, Sources};
+use mcp_reporter::config::LogLevel;
+use start::{load, start};
 use std::process::ExitCode;
-use std::time::Duration;
-
-/// How long a command waits at its end for what it has begun.
-const SHUTDOWN: Duration = Duration::from_secs(2);
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
@@ -92,58 +90,4 @@ async fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Outbox(args) => outbox::run(args, start(global)?, ui).await,
         Command::Import(args) => import::run(args, start(global)?, ui).await,
     }
-}
-
-fn load(global: &args::Global) -> Result<Config, Error> {
-    let sources = Sources::from_process(global.settings.given().to_vec(), global.config.clone());
-    Ok(Config::load(sources)?)
-}
-
-/// The configuration, with the log that it asks for begun.
-fn start(global: &args::Global) -> Result<Config, Error> {
-    let config = load(global)?;
-    logging::of(&config, config.log_level())?;
-    Ok(config)
-}
-
-/// A reporter that delivers only when told to.
-async fn reporter(config: Config) -> Result<Reporter, Error> {
-    Ok(Reporter::builder()
-        .config(config)
-        .without_timer()
-        .without_metrics()
-        .build()
-        .await?)
-}
-
-/// The same for a command that goes on for a while: it serves the metrics.
-async fn measured_reporter(config: Config) -> Result<Reporter, Error> {
-    require_enabled(&config)?;
-    let reporter = Reporter::builder()
-        .config(config)
-        .without_timer()
-        .build()
-        .await?;
-    // Whoever asked for them on a command line is there to hear that there are none.
-    reporter.metrics_address()?;
-    Ok(reporter)
-}
-
-/// A reporter for a command that makes no sense while reporting is off.
-async fn enabled_reporter(config: Config) -> Result<Reporter, Error> {
-    require_enabled(&config)?;
-    reporter(config).await
-}
-
-fn require_enabled(config: &Config) -> Result<(), Error> {
-    if config.enabled() {
-        return Ok(());
-    }
-    let place = match config.file() {
-        Some(path) => path.display().to_string(),
-        None => "mcp_config.toml, which `mcp-reporter config init` writes".to_owned(),
-    };
-    Err(Error::Usage(format!(
-        "reporting is off: set enable_interaction_logging = true in {place}"
-    )))
 }

@@ -1,7 +1,8 @@
 //! `outbox`: shows the events that wait and those that were refused, and
 //! changes them by hand.
 
-use super::{Error, SHUTDOWN, Ui, duration, enabled_reporter, output};
+use super::start::{SHUTDOWN, enabled_reporter};
+use super::{Error, Ui, duration, output};
 use clap::{Subcommand, ValueHint};
 use mcp_reporter::config::StoreKind;
 use mcp_reporter::engine::{Action, BreakerState, Entry, EntryPage, OutboxStatus, PurgeFilter};

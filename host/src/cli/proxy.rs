@@ -1,8 +1,9 @@
 //! `proxy`: a server behind Streamable HTTP, reported.
 
-use super::args::Global;
 use super::coordinator::end;
-use super::{Error, Ui, load, logging};
+use super::global::Global;
+use super::start::load;
+use super::{Error, Ui, logging};
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};

@@ -1,6 +1,7 @@
 //! `report`: one report, from a script or by hand.
 
-use super::{Error, SHUTDOWN, Ui, reporter};
+use super::start::{SHUTDOWN, reporter};
+use super::{Error, Ui};
 use clap::ValueEnum;
 use mcp_reporter::{Config, Outcome, Payload, ReportError};
 use mcp_reporter_core::settings::printable;

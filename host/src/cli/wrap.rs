@@ -3,7 +3,7 @@
 //! Whatever is wrong with the reporting, the session between client and server is what it would be
 //! without it; standard output and standard error are theirs.
 
-use super::args::Global;
+use super::global::Global;
 use super::{Error, logging};
 use clap::ValueHint;
 use mcp_reporter::capture::{Reporting, Source};

@@ -1,12 +1,12 @@
 //! A configuration file to begin with.
 
 use std::fmt::Write as _;
-use std::fs::{DirBuilder, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
 use super::error::ConfigError;
 use super::keys::{self, ENABLE};
+use crate::private;
 
 const HEAD: &str = "\
 # Configuration of mcp-reporter. A key that is commented out has the value shown.
@@ -46,15 +46,9 @@ pub(super) fn write(path: &Path) -> Result<(), ConfigError> {
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
     {
-        let mut builder = DirBuilder::new();
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.recursive(true).create(folder).map_err(failed)?;
+        private::make_folders(folder).map_err(failed)?;
     }
-    let mut options = OpenOptions::new();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.write(true).create_new(true).open(path) {
+    match private::make_new_file(path) {
         Ok(mut file) => file.write_all(template().as_bytes()).map_err(failed),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(ConfigError::Exists {
             path: path.to_owned(),

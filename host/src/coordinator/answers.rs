@@ -14,10 +14,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    Shared,
     faults::Fault,
     ledger::{Receipt, State},
     reply::{Answer, Reply, Takeover, plain},
+    shared::Shared,
     store::{Arrived, Taken},
 };
 

@@ -14,7 +14,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{Shared, answers::answer, reply::Takeover};
+use super::{answers::answer, reply::Takeover, shared::Shared};
 
 const BACKLOG: u32 = 1024;
 const GARBAGE: &[u8] = b"\x00\xff\x16\x03not HTTP\x1b[31m\r\n\r\n\xf0\x9f";

@@ -30,10 +30,12 @@
 
 mod answers;
 mod command;
+mod error;
 mod faults;
 mod ledger;
 mod listener;
 mod reply;
+mod shared;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -47,11 +49,11 @@ use std::{
     time::Duration,
 };
 
-use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
 pub use self::{
     command::run,
+    error::CoordinatorError,
     faults::{Fault, UnknownFault},
     ledger::{Receipt, Stats, View},
     store::{InteractionState, StoredEvent, read_db},
@@ -60,6 +62,7 @@ use self::{
     faults::InForce,
     ledger::Ledger,
     listener::{Port, Switch},
+    shared::Shared,
     store::Store,
 };
 
@@ -116,56 +119,6 @@ impl fmt::Debug for CoordinatorOptions {
             .field("validate", &self.validate)
             .field("keep", &self.keep)
             .finish()
-    }
-}
-
-/// Why the coordinator could not do what it was asked.
-#[derive(Debug, Error)]
-pub enum CoordinatorError {
-    /// The address cannot be listened on.
-    #[error("cannot listen on {addr}: {source}; choose a free port with --listen, or 0 for any")]
-    Listen {
-        /// The address asked for.
-        addr: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The file of the events cannot be used.
-    #[error("cannot use {} as the coordinator's event file: {source}", path.display())]
-    Store {
-        /// The file.
-        path: PathBuf,
-        /// What SQLite said.
-        source: rusqlite::Error,
-    },
-    /// The thread that serves could not be started.
-    #[error("cannot start the coordinator's thread: {0}")]
-    Thread(io::Error),
-    /// What was waited for has not come.
-    #[error("what was waited for did not come within {within:?}; seen so far: {stats:?}")]
-    Deadline {
-        /// How long was waited.
-        within: Duration,
-        /// What had come.
-        stats: Stats,
-    },
-}
-
-/// What the serving thread and the handle share.
-struct Shared {
-    api_keys: Vec<String>,
-    validate: bool,
-    ledger: Ledger,
-    no_read: watch::Sender<bool>,
-    printer: Option<std::sync::mpsc::Sender<String>>,
-}
-
-impl Shared {
-    fn print(&self, line: impl FnOnce() -> String) {
-        if let Some(printer) = &self.printer {
-            // It is gone when stdout is.
-            let _ = printer.send(line());
-        }
     }
 }
 

@@ -9,6 +9,9 @@ use std::{
 use bytes::Bytes;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
+use super::error::CoordinatorError;
+use crate::private;
+
 /// An event that the coordinator stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredEvent {
@@ -248,14 +251,14 @@ fn usable<'a>(event: &Arrived<'a>) -> Option<(InteractionState, &'a str)> {
 /// # Errors
 ///
 /// When the file does not exist or is not a coordinator's.
-pub fn read_db(path: &Path) -> Result<Vec<StoredEvent>, super::CoordinatorError> {
+pub fn read_db(path: &Path) -> Result<Vec<StoredEvent>, CoordinatorError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     Connection::open_with_flags(path, flags)
         .and_then(|connection| {
             connection.busy_timeout(Duration::from_secs(5))?;
             events_of(&connection)
         })
-        .map_err(|source| super::CoordinatorError::Store {
+        .map_err(|source| CoordinatorError::Store {
             path: path.to_owned(),
             source,
         })
@@ -292,11 +295,7 @@ fn from_micros(micros: i64) -> SystemTime {
 
 /// Creates the file readable by its owner alone; SQLite gives the WAL the same mode.
 fn make_private(path: &Path) {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     // An existing file is left as it is; any other failure comes up again, better
     // worded, when SQLite opens it.
-    let _ = options.open(path);
+    let _ = private::make_new_file(path);
 }

@@ -23,7 +23,6 @@ use wasmtime_wasi_http::{
 
 use self::body::Answer;
 use super::EngineError;
-use crate::metrics::{Answered, Metrics};
 use crate::tls;
 
 /// How long a TCP connection may take. The component's own deadline for a request is shorter;
@@ -45,8 +44,22 @@ const HEAD_BYTES: usize = 64 * 1024;
 pub struct Egress {
     client: Client<HttpsConnector<HttpConnector>, WasiBody>,
     allowed: Arc<Destination>,
-    metrics: Option<Arc<Metrics>>,
+    on_request: Option<OnRequest>,
 }
+
+/// What came of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answered {
+    /// An answer with this HTTP status.
+    Status(u16),
+    /// No answer: the connection could not be made, or broke.
+    Failed,
+    /// No answer in time: whoever sent it waits no more.
+    GivenUp,
+}
+
+/// Called at the end of each request: what came of it, and how long the head of its answer took.
+pub(crate) type OnRequest = Arc<dyn Fn(Answered, Duration) + Send + Sync>;
 
 /// Where requests may go.
 struct Destination {
@@ -90,14 +103,14 @@ impl Egress {
         Ok(Self {
             client,
             allowed: Arc::new(allowed),
-            metrics: None,
+            on_request: None,
         })
     }
 
-    /// Has the time of each request counted.
-    pub(crate) fn measured(self, metrics: Arc<Metrics>) -> Self {
+    /// The same with this called for each request.
+    pub(crate) fn observed(self, on_request: OnRequest) -> Self {
         Self {
-            metrics: Some(metrics),
+            on_request: Some(on_request),
             ..self
         }
     }
@@ -110,7 +123,7 @@ impl Egress {
         if !self.allowed.is(request.uri()) {
             return Err(Error::HttpRequestDenied);
         }
-        let watch = self.metrics.clone().map(Watch::start);
+        let watch = self.on_request.clone().map(Watch::start);
         let answer = self.client.request(request).await;
         if let Some(watch) = watch {
             watch.stop(match &answer {
@@ -125,35 +138,35 @@ impl Egress {
     }
 }
 
-/// The time of one request, counted also when it is cancelled: so a timeout looks from here.
+/// The time of one request, told also when it is cancelled: so a timeout looks from here.
 struct Watch {
     since: Instant,
-    /// None once counted.
-    metrics: Option<Arc<Metrics>>,
+    /// None once told.
+    on_request: Option<OnRequest>,
 }
 
 impl Watch {
-    fn start(metrics: Arc<Metrics>) -> Self {
+    fn start(on_request: OnRequest) -> Self {
         Self {
             since: Instant::now(),
-            metrics: Some(metrics),
+            on_request: Some(on_request),
         }
     }
 
     fn stop(mut self, answered: Answered) {
-        self.count(answered);
+        self.tell(answered);
     }
 
-    fn count(&mut self, answered: Answered) {
-        if let Some(metrics) = self.metrics.take() {
-            metrics.request(answered, self.since.elapsed());
+    fn tell(&mut self, answered: Answered) {
+        if let Some(on_request) = self.on_request.take() {
+            on_request(answered, self.since.elapsed());
         }
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.count(Answered::GivenUp);
+        self.tell(Answered::GivenUp);
     }
 }
 

@@ -29,6 +29,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use wasmtime::{Config, component::Linker};
 
+pub(crate) use self::egress::Answered;
 use self::{
     bindings::McpReporterPre,
     deadline::{Deadline, Ticker},

@@ -8,7 +8,7 @@
 //!
 //! [`CATALOG`] is the list of all metrics; `docs/metrics.md` says what each is for.
 
-mod graves;
+mod dead_letters;
 mod listener;
 
 use std::time::Duration;
@@ -16,10 +16,10 @@ use std::time::Duration;
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, Unit};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-pub(crate) use self::graves::Graves;
+pub(crate) use self::dead_letters::DeadLetterCounter;
 pub(crate) use self::listener::{Listener, Refresh};
-use crate::engine::{Action, BreakerState, Delivery, OutboxStatus};
-use crate::reporter::ReportError;
+use crate::engine::{Action, Answered, BreakerState, Delivery, OutboxStatus};
+use mcp_reporter_core::drain::Cause;
 
 /// Upper bounds of the buckets of a report, in seconds: from a memory store to a locked file.
 const ACCEPT_BUCKETS: [f64; 14] = [
@@ -152,41 +152,46 @@ fn action_index(action: Action) -> usize {
     }
 }
 
-/// What came of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Answered {
-    /// An answer with this HTTP status.
-    Status(u16),
-    /// No answer: the connection could not be made, or broke.
-    Failed,
-    /// No answer in time: whoever sent it waits no more.
-    GivenUp,
-}
-
 const ANSWERED: [&str; 7] = ["2xx", "3xx", "4xx", "5xx", "other", "error", "timeout"];
 
-impl Answered {
-    fn index(self) -> usize {
-        match self {
-            Self::Status(status @ 200..=599) => usize::from(status / 100 - 2),
-            Self::Status(_) => 4,
-            Self::Failed => 5,
-            Self::GivenUp => 6,
-        }
+fn answered_index(answered: Answered) -> usize {
+    match answered {
+        Answered::Status(status @ 200..=599) => usize::from(status / 100 - 2),
+        Answered::Status(_) => 4,
+        Answered::Failed => 5,
+        Answered::GivenUp => 6,
     }
 }
 
-/// Why an event became a dead letter.
+/// Why a report was not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cause {
-    /// The coordinator refused it.
-    Refused,
-    /// It follows one of its interaction that did.
-    Follows,
-    /// It alone kept failing.
-    Exhausted,
-    /// Its record cannot be read.
-    Unreadable,
+pub(crate) enum Refusal {
+    /// It is malformed.
+    Invalid,
+    /// The outbox is full.
+    Full,
+    /// The store failed.
+    Storage,
+    /// The component failed, or takes no reports any more.
+    Component,
+}
+
+fn refusal_index(why: Refusal) -> usize {
+    match why {
+        Refusal::Invalid => 0,
+        Refusal::Full => 1,
+        Refusal::Storage => 2,
+        Refusal::Component => 3,
+    }
+}
+
+fn cause_index(cause: Cause) -> usize {
+    match cause {
+        Cause::Refused => 0,
+        Cause::Follows => 1,
+        Cause::Exhausted => 2,
+        Cause::Unreadable => 3,
+    }
 }
 
 const CAUSES: [&str; 4] = ["refused", "follows", "exhausted", "unreadable"];
@@ -256,7 +261,7 @@ impl Metrics {
             |name, labels: &[_]| recorder.register_histogram(&key(name, labels), &metadata);
         let dead = |cause: Cause| {
             ACTIONS.map(|action| {
-                let reason = CAUSES[cause as usize];
+                let reason = CAUSES[cause_index(cause)];
                 counter(DEAD_LETTERED, &[("action", action), ("reason", reason)])
             })
         };
@@ -271,7 +276,7 @@ impl Metrics {
                 DEAD_LETTERED,
                 &[
                     ("action", "unknown"),
-                    ("reason", CAUSES[Cause::Unreadable as usize]),
+                    ("reason", CAUSES[cause_index(Cause::Unreadable)]),
                 ],
             ),
             delivery_errors: counter(DELIVERY_ERRORS, &[]),
@@ -297,14 +302,8 @@ impl Metrics {
     }
 
     /// An event is not.
-    pub(crate) fn refused(&self, why: &ReportError) {
-        let reason = match why {
-            ReportError::InvalidInput(_) => 0,
-            ReportError::OutboxFull(_) => 1,
-            ReportError::Storage(_) => 2,
-            _ => 3,
-        };
-        self.refused[reason].increment(1);
+    pub(crate) fn refused(&self, why: Refusal) {
+        self.refused[refusal_index(why)].increment(1);
     }
 
     /// A caller has its answer.
@@ -317,22 +316,22 @@ impl Metrics {
         self.delivered.increment(1);
     }
 
-    /// A delivery has ended.
-    pub(crate) fn delivery(&self, result: &Result<Delivery, ReportError>) {
-        match result {
-            Ok(done) => {
+    /// A delivery has ended; none when the store or the component broke it off.
+    pub(crate) fn delivery(&self, done: Option<&Delivery>) {
+        match done {
+            Some(done) => {
                 self.delivered.increment(done.delivered.into());
                 self.tries_failed.increment(done.failed.into());
             }
-            Err(_) => self.delivery_errors.increment(1),
+            None => self.delivery_errors.increment(1),
         }
     }
 
     /// An event became a dead letter; no action when its record cannot be read.
-    fn dead_lettered(&self, cause: Cause, action: Option<usize>) {
+    fn dead_lettered(&self, cause: Cause, action: Option<Action>) {
         match action {
             Some(action) if cause != Cause::Unreadable => {
-                self.dead_lettered[cause as usize][action].increment(1);
+                self.dead_lettered[cause_index(cause)][action_index(action)].increment(1);
             }
             _ => self.unreadable.increment(1),
         }
@@ -340,7 +339,7 @@ impl Metrics {
 
     /// A request has come to its end.
     pub(crate) fn request(&self, answered: Answered, took: Duration) {
-        self.request_duration[answered.index()].record(took.as_secs_f64());
+        self.request_duration[answered_index(answered)].record(took.as_secs_f64());
     }
 
     /// What the outbox says of itself; none when it could not be asked.
@@ -408,7 +407,7 @@ mod tests {
 
     #[test]
     fn every_end_of_a_request_has_its_class() {
-        let class = |answered: Answered| ANSWERED[answered.index()];
+        let class = |answered: Answered| ANSWERED[answered_index(answered)];
         for (status, name) in [(200, "2xx"), (299, "2xx"), (308, "3xx"), (429, "4xx")] {
             assert_eq!(class(Answered::Status(status)), name);
         }

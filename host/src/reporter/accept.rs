@@ -1,7 +1,8 @@
 //! Takes reports in: gathers those that come together, and hands them to the
 //! instance that accepts.
 
-use super::{Factory, Report, ReportError};
+use super::factory::Factory;
+use super::{Report, ReportError};
 use crate::engine::{Action, Instance, InteractionReport, Outcome};
 use crate::metrics::Metrics;
 use crate::store::shard;
@@ -200,7 +201,7 @@ fn count_in(metrics: &Metrics, actions: &[Action], results: &Results) {
                     metrics.delivered_on_report();
                 }
             }
-            Err(why) => metrics.refused(why),
+            Err(why) => metrics.refused(why.refusal()),
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use super::accept::Accepting;
 use super::deliver::Delivering;
+use super::factory::Factory;
 use super::merge;
 use super::shares::Shares;
-use super::{BuildError, Factory, Inner, LegacyImport, MetricsError, Reporter};
+use super::{BuildError, Inner, LegacyImport, MetricsError, Reporter};
 use crate::config::{self, Config};
 use crate::engine::{self, Egress, Engine, EngineError, EngineOptions};
 use crate::metrics::{Listener, Metrics, Refresh};
@@ -13,7 +14,7 @@ use crate::store::{
     StoreError, StoreWarning, agree_on_shards, shard,
 };
 use etcetera::BaseStrategy;
-use mcp_reporter_core::settings::Settings;
+use mcp_reporter_core::settings::{LEAST_BYTES, LEAST_EVENTS, Settings};
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -162,7 +163,9 @@ impl ReporterBuilder {
                         let component = engine.load(&component)?;
                         let mut egress = Egress::new(&url, ca_file.as_deref())?;
                         if let Some(metrics) = metrics {
-                            egress = egress.measured(metrics);
+                            egress = egress.observed(Arc::new(move |answered, took| {
+                                metrics.request(answered, took);
+                            }));
                         }
                         Ok(engine::Reporter::new(component, pairs, egress))
                     }
@@ -257,11 +260,16 @@ fn bounds(settings: &Settings, shards: u32) -> Vec<(String, String)> {
     if shards == 1 {
         return Vec::new();
     }
-    // At least as much as the component takes.
     let part = |all: u64, least: u64| (all / u64::from(shards)).max(least).to_string();
     vec![
-        ("max_events".to_owned(), part(settings.max_events, 1)),
-        ("max_bytes".to_owned(), part(settings.max_bytes, 1_024)),
+        (
+            "max_events".to_owned(),
+            part(settings.max_events, LEAST_EVENTS),
+        ),
+        (
+            "max_bytes".to_owned(),
+            part(settings.max_bytes, LEAST_BYTES),
+        ),
     ]
 }
 

@@ -1,8 +1,10 @@
 //! The retry timer: has events delivered when there is something to deliver. One for each shard.
 
+use super::ReportError;
+use super::factory::Factory;
 use super::shares::{Claim, Go};
-use super::{Factory, ReportError};
 use crate::engine::{Delivery, Instance};
+use mcp_reporter_core::drain::sending_time;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -176,12 +178,7 @@ impl Timer {
     /// Delivers for at most `budget`, with the share that there is in each turn.
     async fn deliver_in_turns(&mut self, budget: Duration) -> Result<Delivery, ReportError> {
         let end = Instant::now() + budget;
-        // As the component has it: a request is given its time where the budget allows.
-        let sending = match budget.checked_sub(self.request_timeout) {
-            Some(rest) if !rest.is_zero() => rest,
-            _ => budget / 2,
-        };
-        let last_send = Instant::now() + sending;
+        let last_send = Instant::now() + sending_time(budget, self.request_timeout);
         let (mut delivered, mut failed, mut dead_lettered) = (0, 0, 0);
         loop {
             let left = end.saturating_duration_since(Instant::now());
@@ -219,7 +216,7 @@ impl Timer {
                 Ok(done) if done.next_ms.is_none() && !done.lease_held_elsewhere => return true,
                 Ok(done) => {
                     let next = Duration::from_millis(done.next_ms.unwrap_or(0));
-                    // Half of what is left is for sending: later than that nothing is sent.
+                    // Not worth it where more than half of what is left goes by in waiting.
                     if left.is_zero() || next >= left / 2 {
                         return false;
                     }
@@ -237,7 +234,7 @@ impl Timer {
     async fn deliver(&mut self, budget: Duration) -> Result<Delivery, ReportError> {
         let result = self.attempt(budget).await;
         if let Some(metrics) = &self.factory.metrics {
-            metrics.delivery(&result);
+            metrics.delivery(result.as_ref().ok());
         }
         let check = match self.claim {
             Some(_) => CLAIM_CHECK,

@@ -2,6 +2,7 @@
 
 use crate::config::ConfigError;
 use crate::engine::{EngineError, Failure};
+use crate::metrics::Refusal;
 use crate::store::StoreError;
 use thiserror::Error;
 
@@ -63,6 +64,22 @@ pub enum ReportError {
     /// The reporter is switched off.
     #[error("reporting is switched off: set enable_interaction_logging = true")]
     Disabled,
+}
+
+impl ReportError {
+    /// What the metrics call it.
+    pub(super) fn refusal(&self) -> Refusal {
+        match self {
+            Self::InvalidInput(_) => Refusal::Invalid,
+            Self::OutboxFull(_) => Refusal::Full,
+            Self::Storage(_) => Refusal::Storage,
+            Self::Busy(_)
+            | Self::NotConfigured(_)
+            | Self::Component(_)
+            | Self::Closed
+            | Self::Disabled => Refusal::Component,
+        }
+    }
 }
 
 impl From<Failure> for ReportError {

@@ -1,6 +1,7 @@
 //! What several shards say, as one outbox would.
 
 use crate::engine::{BreakerState, Delivery, Entry, EntryPage, OutboxStatus};
+use mcp_reporter_core::admin::page_limit;
 use mcp_reporter_core::outbox::EventKey;
 
 /// What stands between the names of several who deliver.
@@ -91,8 +92,7 @@ pub(super) fn pages(pages: Vec<EntryPage>, limit: u32) -> EntryPage {
     let mut entries: Vec<_> = pages.into_iter().flat_map(|page| page.entries).collect();
     entries.retain(known);
     entries.sort_by_key(|entry| order(&entry.key));
-    // As the component has it.
-    let limit = limit.clamp(1, 1_000) as usize;
+    let limit = page_limit(limit as usize);
     let cursor = if entries.len() > limit {
         entries.truncate(limit);
         entries.last().map(|entry| entry.key.clone())

@@ -33,30 +33,32 @@ mod accept;
 mod builder;
 mod deliver;
 mod error;
+mod factory;
 mod import;
 mod interaction;
 mod merge;
 mod payload;
 mod performance;
+mod report;
 mod shares;
 
 pub use builder::ReporterBuilder;
 pub use error::{BuildError, MetricsError, ReportError};
 pub use import::{Imported, LegacyImport};
 pub use interaction::Interaction;
+pub use mcp_reporter_capture::PerformanceMetrics;
 pub use payload::Payload;
-pub use performance::{PerformanceMetrics, PerformanceMonitor};
+pub use performance::PerformanceMonitor;
+pub use report::Report;
 
 use crate::engine::{
-    Action, Delivery, EngineError, EntryPage, Failure, Instance, OutboxStatus, Outcome, Probe,
-    PurgeFilter,
+    Action, Delivery, EntryPage, Failure, Instance, OutboxStatus, Outcome, Probe, PurgeFilter,
 };
-use crate::metrics::{Graves, Metrics};
-use crate::store::{Store, shard};
+use crate::store::shard;
 use accept::Accepting;
 use deliver::Delivering;
+use factory::Factory;
 use mcp_reporter_core::event;
-use shares::{Claim, Fence, Shares};
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -65,44 +67,6 @@ use std::time::{Duration, Instant};
 /// How long redrive and purge wait for the lease, and how often they try.
 const LEASE_WAIT: Duration = Duration::from_secs(15);
 const LEASE_RETRY: Duration = Duration::from_millis(20);
-
-/// One report of a batch.
-#[derive(Debug, Clone)]
-pub struct Report {
-    /// What happened.
-    pub action: Action,
-    /// Which interaction: 1 to 256 bytes, no control characters.
-    pub interaction_id: String,
-    /// The payload.
-    pub data: Payload,
-    /// When it happened, in nanoseconds since 1970-01-01 UTC; none for now.
-    pub timestamp_ns: Option<u64>,
-    /// The MCP program; none for the configured `mcp_id`.
-    pub mcp_id: Option<String>,
-    /// The idempotency key; none for a new UUID.
-    pub idempotency_key: Option<String>,
-    /// The W3C `traceparent` to send along.
-    pub traceparent: Option<String>,
-}
-
-impl Report {
-    /// A report of what happens now, in the configured program.
-    pub fn new(
-        action: Action,
-        interaction_id: impl Into<String>,
-        data: impl Into<Payload>,
-    ) -> Self {
-        Self {
-            action,
-            interaction_id: interaction_id.into(),
-            data: data.into(),
-            timestamp_ns: None,
-            mcp_id: None,
-            idempotency_key: None,
-            traceparent: None,
-        }
-    }
-}
 
 /// How a shutdown went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,71 +95,6 @@ struct Inner {
     factory: Arc<Factory>,
     runtime: Mutex<Option<tokio::runtime::Runtime>>,
     metrics: Result<Option<SocketAddr>, MetricsError>,
-}
-
-/// Makes instances of the component.
-struct Factory {
-    component: crate::engine::Reporter,
-    /// All of the outbox, and what is not in it.
-    store: Arc<dyn Store>,
-    /// A view for each shard; the store itself where there is one.
-    shards: Vec<Arc<dyn Store>>,
-    /// None where there is one shard, or no rate to share.
-    shares: Option<Arc<Shares>>,
-    /// None unless they are served.
-    metrics: Option<Arc<Metrics>>,
-}
-
-impl std::fmt::Debug for Factory {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Factory")
-    }
-}
-
-impl Factory {
-    fn claim(&self, shard: usize) -> Option<Claim> {
-        self.shares.clone().map(|shares| Claim::new(shares, shard))
-    }
-
-    /// One that answers questions about a shard.
-    async fn instance(&self, shard: usize) -> Result<Instance, EngineError> {
-        self.component.instantiate(self.shards[shard].clone()).await
-    }
-
-    /// One that delivers a shard with the permits of this claim, and whose dead
-    /// letters are counted.
-    async fn delivering(
-        &self,
-        shard: usize,
-        claim: Option<&Claim>,
-    ) -> Result<Instance, EngineError> {
-        let mut store = self.shards[shard].clone();
-        if let Some(metrics) = &self.metrics {
-            store = Arc::new(Graves::new(store, metrics.clone()));
-        }
-        let Some(claim) = claim else {
-            return self.component.instantiate(store).await;
-        };
-        let store = Arc::new(Fence::new(store, claim.fence()));
-        let permits = ("rate_limit".to_owned(), claim.permits().to_string());
-        self.component.with([permits]).instantiate(store).await
-    }
-
-    /// One that takes reports of a shard.
-    async fn accepting(&self, shard: usize) -> Result<Instance, EngineError> {
-        self.component
-            .instantiate_accepting(self.shards[shard].clone())
-            .await
-    }
-
-    /// The state of all shards together.
-    async fn status(&self) -> Result<OutboxStatus, ReportError> {
-        let mut all = Vec::new();
-        for shard in 0..self.shards.len() {
-            all.push(self.instance(shard).await?.status().await??);
-        }
-        Ok(merge::statuses(all))
-    }
 }
 
 impl Drop for Inner {

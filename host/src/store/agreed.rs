@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use mcp_reporter_core::outbox::Place;
 
 use super::{Store, StoreError, shard};
 
@@ -118,7 +119,7 @@ async fn events(store: &dyn Store, shards: u32) -> Result<u64, StoreError> {
         let bare = shard::bare(key);
         let sharded = bare.len() != key.len();
         let counts = shards == 0 || (shards > 1) == sharded;
-        counts && (bare.starts_with("q.") || bare.starts_with("d."))
+        counts && Place::of(bare).is_some()
     };
     Ok(keys.iter().filter(is_event).count() as u64)
 }

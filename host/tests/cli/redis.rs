@@ -2,12 +2,7 @@
 
 use crate::home::{Home, coordinator};
 
-/// Also used by the whole-system tests, which need more of it.
-#[allow(dead_code)]
-#[path = "../../../tests/src/redis_server.rs"]
-mod redis_server;
-
-use redis_server::RedisServer;
+use mcp_reporter_test_support::RedisServer;
 
 #[test]
 fn check_and_outbox_work_and_show_no_password() {

@@ -8,7 +8,6 @@ mod bad_input;
 mod body;
 mod bounds;
 mod callers;
-mod component;
 mod crash;
 #[cfg(target_os = "linux")]
 mod durability;

@@ -22,7 +22,7 @@ mod verdict;
 #[cfg(test)]
 mod tests;
 
-pub use verdict::Answer;
+pub use verdict::{Answer, Cause};
 
 use crate::backoff;
 use crate::control::{Held, LEASE, Mode, RENEWAL, nanos};
@@ -48,7 +48,7 @@ const LISTING_LIFE: Duration = Duration::from_secs(30);
 /// How often to look for arrivals while requests are under way.
 const RELIST: Duration = Duration::from_millis(100);
 /// How long a reserved permit is good for.
-const RESERVATION: Duration = Duration::from_millis(200);
+pub const RESERVATION: Duration = Duration::from_millis(200);
 /// A key stamped later than its listing began, by no more than this, was
 /// written meanwhile, so that an earlier one may be missing from the listing.
 /// Nothing is earlier than a start.
@@ -56,6 +56,19 @@ const RESERVATION: Duration = Duration::from_millis(200);
 const LISTING_SKEW_NS: u64 = 10_000_000_000;
 /// When to come back after losing a race for the lease.
 const RACE: Duration = Duration::from_millis(50);
+
+/// For how long a delivery with this budget begins to send.
+///
+/// A request gets all of `request_timeout` where the budget allows: nothing is sent in the last
+/// `request_timeout` of it, nor in its second half where the budget is no longer than that. So
+/// one that is to send for a while has a budget of that and `request_timeout`.
+#[must_use]
+pub fn sending_time(budget: Duration, request_timeout: Duration) -> Duration {
+    match budget.checked_sub(request_timeout) {
+        Some(rest) if !rest.is_zero() => rest,
+        _ => budget / 2,
+    }
+}
 
 /// A request to send: `POST {coordinator_url}/api/v2/interactions`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -203,7 +216,7 @@ impl Drainer {
             holder: [name, "#", &ascii(id.to_vec())].concat(),
             token: 0,
             sending: false,
-            throttle: Throttle::new(settings.rate_limit, nanos(settings.rate_period)),
+            throttle: Throttle::new(settings.rate_limit, settings.rate_period),
             settings,
             carry: Carry {
                 epoch: 0,
@@ -224,10 +237,7 @@ impl Drainer {
 
     /// Begins a delivery that takes at most `budget`; none when it has begun,
     /// else what there is to say instead: nothing is due, or another delivers.
-    ///
-    /// A request gets all of `request_timeout` where the budget allows: nothing
-    /// is sent in the last `request_timeout` of it, nor in its second half where
-    /// the budget is shorter than that.
+    /// It sends for [`sending_time`].
     pub fn begin(
         &mut self,
         store: &mut dyn Store,
@@ -236,10 +246,7 @@ impl Drainer {
         budget: Duration,
     ) -> Result<Option<Delivery>, StoreError> {
         self.session = None;
-        let sending = match budget.checked_sub(self.settings.request_timeout) {
-            Some(rest) if !rest.is_zero() => rest,
-            _ => budget / 2,
-        };
+        let sending = sending_time(budget, self.settings.request_timeout);
         let race = Delivery {
             next: Some(RACE),
             held: true,

@@ -332,8 +332,7 @@ impl Drainer {
                     (Some((k, record)), Some(_)) if k == key => Some((**record).clone()),
                     (_, Some(value)) => match Record::decode(&value) {
                         Ok(mut record) => {
-                            record.last_failure =
-                                "follows an event of its interaction that was refused".into();
+                            record.last_failure = verdict::FOLLOWS.into();
                             Some(record)
                         }
                         Err(_) => {

@@ -39,6 +39,11 @@ enum Kind {
     },
 }
 
+/// The least that `max_events` may be.
+pub const LEAST_EVENTS: u64 = 1;
+/// The least that `max_bytes` may be.
+pub const LEAST_BYTES: u64 = 1024;
+
 const MS: u64 = 1_000_000;
 const S: u64 = 1_000 * MS;
 
@@ -132,7 +137,7 @@ pub(super) static MAX_EVENTS: Rule = Rule {
     default: Some("100000"),
     allowed: "a whole number from 1 to 1000000000000",
     kind: Kind::Whole {
-        min: 1,
+        min: LEAST_EVENTS,
         max: 1_000_000_000_000,
     },
 };
@@ -141,7 +146,7 @@ pub(super) static MAX_BYTES: Rule = Rule {
     default: Some("268435456"),
     allowed: "a whole number from 1024 to 1000000000000000",
     kind: Kind::Whole {
-        min: 1024,
+        min: LEAST_BYTES,
         max: 1_000_000_000_000_000,
     },
 };

@@ -1,7 +1,9 @@
 //! The reporter process of the demo: reports the calls that it is handed, and
 //! tells when each was acknowledged.
 
-use super::{Error, folder, io, script};
+use super::io_error::io;
+use super::{folder, script};
+use crate::cli::error::Error;
 use crate::cli::logging;
 use mcp_reporter::config::{Config, Sources};
 use mcp_reporter::{Report, Reporter};

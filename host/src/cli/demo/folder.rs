@@ -1,7 +1,8 @@
 //! The files of the demo: the configuration, the outbox, the coordinator's
 //! events, the reporter's log.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use mcp_reporter::private;
+use std::fs::File;
 use std::io::{Result, Write};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -26,10 +27,7 @@ impl Folder {
     }
 
     fn make(path: PathBuf, keep: bool) -> Result<Self> {
-        let mut builder = DirBuilder::new();
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&path)?;
+        private::make_new_folder(&path)?;
         Ok(Self { path, keep })
     }
 
@@ -45,14 +43,7 @@ impl Folder {
 
     /// Writes the configuration of the reporter process, which holds a key.
     pub fn write_config(&self, text: &str) -> Result<()> {
-        let mut options = OpenOptions::new();
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options
-            .create_new(true)
-            .write(true)
-            .open(config(&self.path))?;
-        file.write_all(text.as_bytes())
+        private::make_new_file(&config(&self.path))?.write_all(text.as_bytes())
     }
 
     /// The last lines of the reporter's log.
@@ -82,7 +73,7 @@ pub(super) fn config(dir: &Path) -> PathBuf {
 
 /// The log of the reporter processes in `dir`, to be appended to.
 pub(super) fn log(dir: &Path) -> Result<File> {
-    OpenOptions::new()
+    private::options()
         .create(true)
         .append(true)
         .open(dir.join(LOG))

@@ -1,7 +1,9 @@
 //! The reporter process, as the demo sees it.
 
 use super::child::Told;
-use super::{Error, folder, io};
+use super::folder;
+use super::io_error::io;
+use crate::cli::error::Error;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};

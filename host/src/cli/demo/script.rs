@@ -1,7 +1,7 @@
 //! What happens in the demo and when: the calls of the recording, and the
 //! faults between them.
 
-use super::Error;
+use crate::cli::error::Error;
 use mcp_reporter::Action;
 use mcp_reporter::coordinator::Fault;
 use serde::Deserialize;

@@ -2,10 +2,12 @@
 
 use super::child::Told;
 use super::folder::Folder;
+use super::io_error::io;
 use super::process::Process;
 use super::script::{self, Call, LOST_ANSWERS, Step};
 use super::tally::{self, Tally};
-use super::{Error, Ui, io};
+use crate::cli::error::Error;
+use crate::cli::output::Ui;
 use indicatif::ProgressBar;
 use mcp_reporter::coordinator::{Coordinator, CoordinatorOptions, Fault};
 use std::fmt::Display;

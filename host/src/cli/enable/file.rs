@@ -1,7 +1,8 @@
 //! A client's configuration file: read, kept a backup of, and replaced whole.
 
+use mcp_reporter::private;
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -37,7 +38,7 @@ impl ClientFile {
         let mode = fs::metadata(&self.target)?.permissions();
         for number in 1.. {
             let path = self.backup_path(number);
-            match create(&path) {
+            match private::make_new_file(&path) {
                 Ok(mut file) => {
                     let written = file
                         .write_all(self.text.as_bytes())
@@ -82,7 +83,7 @@ impl ClientFile {
         }
         let mode = fs::metadata(&self.target)?.permissions();
         let temporary = self.beside(".", &format!(".mcp-reporter.{}.tmp", std::process::id()));
-        let written = create(&temporary).and_then(|mut file| {
+        let written = private::make_new_file(&temporary).and_then(|mut file| {
             file.write_all(text.as_bytes())?;
             file.set_permissions(mode)?;
             file.sync_all()?;
@@ -102,13 +103,4 @@ impl ClientFile {
         name.push(after);
         self.target.with_file_name(name)
     }
-}
-
-/// A new file that only its owner can read.
-fn create(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
 }

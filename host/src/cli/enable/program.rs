@@ -1,7 +1,7 @@
 //! What a client is to start: this program, and the flags of `wrap`.
 
 use crate::cli::Error;
-use crate::cli::args::Global;
+use crate::cli::global::Global;
 use mcp_reporter::config::{Config, ConfigError, Sources, keys};
 use mcp_reporter_capture::clients::Wrapping;
 use std::env;

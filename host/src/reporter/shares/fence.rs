@@ -1,17 +1,15 @@
 //! Keeps a host that stood still from sending with a claim that others have by now.
 //!
 //! The component reserves permits by a swap of its control record before it uses them, and they
-//! lapse after 200 ms. Such a swap is refused here unless the claim is good for as long; the
+//! lapse after [`RESERVATION`]. Such a swap is refused here unless the claim is good for as long; the
 //! component then takes its lease for lost and sends nothing more.
 
 use crate::store::{Store, StoreError};
 use async_trait::async_trait;
 use mcp_reporter_core::control::{self, Control};
+use mcp_reporter_core::drain::RESERVATION;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
-
-/// How long a reserved permit is good for.
-const RESERVATION: Duration = Duration::from_millis(200);
+use std::time::Instant;
 
 /// A shard's store, in which permits are reserved until a certain moment only.
 pub(in crate::reporter) struct Fence {

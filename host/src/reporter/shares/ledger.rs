@@ -14,15 +14,15 @@
 //!
 //! What is noted of a shard's own sends it may take back as claim: its log counts them anyway.
 
+use mcp_reporter_core::control::LEASE;
+use mcp_reporter_core::throttle;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// How long a claim is good from its renewal: as long as the component's lease.
-pub(super) const CLAIM: Duration = Duration::from_secs(6);
+pub(super) const CLAIM: Duration = LEASE;
 /// When a claim is renewed: with so much of it left.
 const RENEWAL: Duration = Duration::from_secs(4);
-/// What the component's throttle adds to `rate_period`.
-const GUARD: Duration = Duration::from_millis(50);
 /// How long a host's wish for a shard is kept.
 const WISH: Duration = Duration::from_secs(2);
 /// Permits whose moments lie so close are noted together: this part of the window.
@@ -44,13 +44,17 @@ pub(super) struct Rate {
 impl Rate {
     /// How long a send counts from the moment that the component's log has.
     pub fn window(&self) -> Duration {
-        self.period + GUARD
+        throttle::window(self.period)
     }
 
-    /// How long a send may count from when it was made: it counts from its answer on, or from a
-    /// quarter of the period after it was sent.
+    /// How long a send may begin to count after it was made: when it was answered, or after this.
+    pub fn slack(&self) -> Duration {
+        throttle::slack(self.period)
+    }
+
+    /// How long a send may count from when it was made.
     pub fn longest(&self) -> Duration {
-        self.window() + self.period / 4
+        self.window() + self.slack()
     }
 }
 

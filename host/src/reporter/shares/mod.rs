@@ -185,7 +185,7 @@ impl Shares {
     /// From when the sends of a shard count. As if all its permits were used just now, when its
     /// control record cannot be read.
     async fn log(&self, shard: usize) -> Result<Vec<u64>, StoreError> {
-        let slack = (self.rate.period / 4).as_nanos() as u64;
+        let slack = self.rate.slack().as_nanos() as u64;
         let Some(raw) = self.shards[shard].get(control::KEY).await? else {
             return Ok(Vec::new());
         };

@@ -121,56 +121,9 @@ async fn a_claim_that_is_over_lets_no_permits_be_reserved() {
 /// A control record of a drainer that has reserved so many permits.
 fn record(reserved: usize) -> Vec<u8> {
     use mcp_reporter_core::drain::{Drainer, Step};
-    use mcp_reporter_core::store::{Now, Random, Store, StoreError};
-    use std::collections::BTreeMap;
+    use mcp_reporter_core::store::Now;
+    use mcp_reporter_test_support::{Dice, Memory};
 
-    #[derive(Default)]
-    struct Pairs(BTreeMap<String, Vec<u8>>, Vec<u8>);
-    impl Store for Pairs {
-        fn get(&mut self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-            Ok(self.0.get(key).cloned())
-        }
-        fn get_many(&mut self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-            Ok(keys.iter().map(|key| self.0.get(key).cloned()).collect())
-        }
-        fn list_keys(&mut self) -> Result<Vec<String>, StoreError> {
-            Ok(self.0.keys().cloned().collect())
-        }
-        fn set(&mut self, key: &str, value: &[u8]) -> Result<(), StoreError> {
-            self.0.insert(key.to_owned(), value.to_vec());
-            Ok(())
-        }
-        fn set_many(&mut self, pairs: &[(String, Vec<u8>)]) -> Result<(), StoreError> {
-            self.0.extend(pairs.iter().cloned());
-            Ok(())
-        }
-        fn delete_many(&mut self, keys: &[String]) -> Result<(), StoreError> {
-            keys.iter().for_each(|key| drop(self.0.remove(key)));
-            Ok(())
-        }
-        fn increment(&mut self, _: &str, _: i64) -> Result<i64, StoreError> {
-            Ok(1)
-        }
-        fn compare_and_swap(
-            &mut self,
-            key: &str,
-            _: &[u8],
-            new: &[u8],
-        ) -> Result<bool, StoreError> {
-            let reserved = Control::decode(new).unwrap().reserved;
-            if reserved > 0 {
-                self.1 = new.to_vec();
-            }
-            self.0.insert(key.to_owned(), new.to_vec());
-            Ok(true)
-        }
-    }
-    struct Zero;
-    impl Random for Zero {
-        fn fill(&mut self, buf: &mut [u8]) {
-            buf.fill(1);
-        }
-    }
     let pairs = [
         ("enable_interaction_logging", "true"),
         ("mcp_id", "test"),
@@ -182,7 +135,7 @@ fn record(reserved: usize) -> Vec<u8> {
         wall_ns: 1_000_000_000_000,
         mono_ns: 1_000_000_000,
     };
-    let mut store = Pairs::default();
+    let (mut store, mut dice) = (Memory::default(), Dice::new(1));
     let mut acceptor = mcp_reporter_core::accept::Acceptor::new(settings.clone());
     for n in 0..reserved {
         let id = format!("i{n}");
@@ -195,25 +148,26 @@ fn record(reserved: usize) -> Vec<u8> {
             idempotency_key: None,
             traceparent: None,
         };
-        acceptor.accept(&mut store, &mut Zero, now, &[report])[0]
+        acceptor.accept(&mut store, &mut dice, now, &[report])[0]
             .as_ref()
             .unwrap();
     }
-    let mut drainer = Drainer::new(settings, &mut Zero);
+    let mut drainer = Drainer::new(settings, &mut dice);
     let budget = Duration::from_secs(10);
-    let begun = drainer.begin(&mut store, &mut Zero, now, budget).unwrap();
+    let begun = drainer.begin(&mut store, &mut dice, now, budget).unwrap();
     assert_eq!(begun, None);
     loop {
-        match drainer.poll(&mut store, &mut Zero, now).unwrap() {
+        match drainer.poll(&mut store, &mut dice, now).unwrap() {
             Step::Wait { .. } => {}
             Step::Send(_) => {
+                let written = store.map[control::KEY].clone();
                 assert_eq!(
-                    Control::decode(&store.1).unwrap().reserved as usize,
+                    Control::decode(&written).unwrap().reserved as usize,
                     reserved
                 );
-                return store.1;
+                return written;
             }
-            Step::Done(_) => return store.0[control::KEY].clone(),
+            Step::Done(_) => return store.map[control::KEY].clone(),
         }
     }
 }

@@ -7,12 +7,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::store::tests::{DEADLINE, conforms};
 
-/// Also used by the whole-system tests, which need more of it.
-#[allow(dead_code)]
-#[path = "../../../../tests/src/redis_server.rs"]
-mod redis_server;
-
-use redis_server::RedisServer;
+use mcp_reporter_test_support::RedisServer;
 
 const PASSWORD: &str = "s3cr3t/pass:word";
 const ENCODED: &str = "s3cr3t%2Fpass%3Aword";

@@ -17,7 +17,9 @@ use rusqlite::backup::{Backup as Copying, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
 use super::lock::patiently;
-use super::{Shared, files, schema};
+use super::shared::Shared;
+use super::{files, schema};
+use crate::private;
 use crate::store::{StoreError, shard};
 
 /// What a backup holds.
@@ -90,7 +92,7 @@ impl Part {
         let path = files::beside(to, &format!(".part-{}", std::process::id()));
         // Left by one of the same number that was killed.
         remove(&path);
-        files::create_new(&path)?;
+        private::make_new_file(&path)?;
         Ok(Self(path))
     }
 }

@@ -1,13 +1,14 @@
 //! The file and its folder: made, checked, kept aside when damaged.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::private;
 use crate::store::{StoreError, StoreWarning};
 
 /// What SQLite puts beside its file. The log goes first when all are renamed: left behind,
@@ -23,7 +24,7 @@ pub(super) fn prepare_folder(path: &Path) -> Result<(), StoreError> {
     match fs::metadata(folder) {
         Ok(meta) => refuse_exposed(folder, &meta),
         Err(e) if e.kind() == ErrorKind::NotFound => {
-            make_folder(folder).map_err(|e| StoreError::unusable(path, &e))
+            private::make_folders(folder).map_err(|e| StoreError::unusable(path, &e))
         }
         Err(e) => Err(StoreError::unusable(path, &e)),
     }
@@ -86,7 +87,7 @@ pub(super) fn lock_folder(path: &Path) -> Option<File> {
 /// Notes that the file was found damaged while in use.
 pub(super) fn mark_damaged(path: &Path) {
     // Without the note the next start may not look closely, and damage is met again in use.
-    let _ = create_new(&damage_mark(path));
+    let _ = private::make_new_file(&damage_mark(path));
 }
 
 /// Whether the file was found damaged while in use.
@@ -147,27 +148,10 @@ fn make_file(path: &Path) -> io::Result<()> {
     // process may open it before it is closed again.
     static MAKING: Mutex<()> = Mutex::new(());
     let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
-    match create_new(path) {
+    match private::make_new_file(path) {
         Err(e) if e.kind() != ErrorKind::AlreadyExists => Err(e),
         _ => Ok(()),
     }
-}
-
-/// Makes the file, 0600; fails if there is one.
-pub(super) fn create_new(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
-}
-
-fn make_folder(folder: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
 }
 
 #[cfg(unix)]
@@ -181,39 +165,25 @@ fn identity(_: &fs::Metadata) -> Option<Identity> {
     None
 }
 
-/// Refuses what group or others can write. A folder whose sticky bit is set is fine: nobody
-/// but the owner can rename or delete a file in it.
-#[cfg(unix)]
+/// Refuses what others can write or replace.
 fn refuse_exposed(path: &Path, meta: &fs::Metadata) -> Result<(), StoreError> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mode = meta.permissions().mode() & 0o7777;
-    let sticky_folder = meta.is_dir() && mode & 0o1000 != 0;
-    if mode & 0o022 != 0 && !sticky_folder {
-        return Err(StoreError::Exposed {
+    match private::replaced_by_others(meta) {
+        Some(mode) => Err(StoreError::Exposed {
             path: path.to_owned(),
             mode,
-        });
+        }),
+        None => Ok(()),
     }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn refuse_exposed(_: &Path, _: &fs::Metadata) -> Result<(), StoreError> {
-    Ok(())
 }
 
 /// Lets only the owner read the file, and what SQLite put beside it.
-#[cfg(unix)]
 fn tighten(path: &Path, meta: &fs::Metadata) -> Result<Option<StoreWarning>, StoreError> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let owner_only = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o600));
-    let mode = meta.permissions().mode() & 0o7777;
-    if mode & 0o077 == 0 {
+    let Some(mode) = private::open_to_others(meta) else {
         return Ok(None);
-    }
-    owner_only(path).map_err(|e| StoreError::unusable(path, &e))?;
+    };
+    private::close_to_others(path).map_err(|e| StoreError::unusable(path, &e))?;
     for side in SIDE_FILES {
-        match owner_only(&beside(path, side)) {
+        match private::close_to_others(&beside(path, side)) {
             Err(e) if e.kind() != ErrorKind::NotFound => {
                 return Err(StoreError::unusable(path, &e));
             }
@@ -224,9 +194,4 @@ fn tighten(path: &Path, meta: &fs::Metadata) -> Result<Option<StoreWarning>, Sto
         path: path.to_owned(),
         mode,
     }))
-}
-
-#[cfg(not(unix))]
-fn tighten(_: &Path, _: &fs::Metadata) -> Result<Option<StoreWarning>, StoreError> {
-    Ok(None)
 }

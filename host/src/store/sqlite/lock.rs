@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::ErrorCode;
 
-use super::Shared;
+use super::shared::Shared;
 use crate::store::StoreError;
 
 /// How long a lock is waited for.

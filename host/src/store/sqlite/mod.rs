@@ -32,6 +32,7 @@ mod lock;
 mod migration_tests;
 mod reader;
 mod schema;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -48,21 +49,13 @@ use tokio::sync::oneshot;
 
 pub use self::backup::{Backup, backup};
 use self::reader::{Read, Reader};
+pub use self::shared::Durability;
+use self::shared::Shared;
 use self::writer::{Done, Job, Op, Write, Writer};
 use super::{Store, StoreError, StoreWarning};
 
 /// How long dropping a store waits for what was begun; the threads end on their own after it.
 const DROP_LIMIT: Duration = Duration::from_secs(1);
-
-/// What an acknowledged write survives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Durability {
-    /// The death of the process, however sudden.
-    #[default]
-    Process,
-    /// A loss of power too: each commit is flushed to the disk.
-    Power,
-}
 
 /// Where an SQLite store is, and how durable.
 #[derive(Debug, Clone)]
@@ -81,24 +74,6 @@ pub struct SqliteStore {
     shared: Arc<Shared>,
     /// The writer, which ends the reader; none once closed.
     thread: tokio::sync::Mutex<Option<JoinHandle<()>>>,
-}
-
-/// What the handle and both threads know.
-#[derive(Debug)]
-struct Shared {
-    path: PathBuf,
-    commits: AtomicU64,
-    /// Set when the store is being closed: locks are no longer waited for at length.
-    closing: AtomicBool,
-}
-
-impl Shared {
-    /// Sees to it that the next start looks closely if `error` tells of damage.
-    fn note_damage(&self, error: &StoreError) {
-        if let StoreError::Corrupt { .. } = error {
-            files::mark_damaged(&self.path);
-        }
-    }
 }
 
 impl SqliteStore {

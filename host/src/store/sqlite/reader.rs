@@ -6,8 +6,8 @@ use std::time::Instant;
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _};
 use tokio::sync::oneshot;
 
-use super::Shared;
 use super::lock::patiently;
+use super::shared::Shared;
 use crate::store::StoreError;
 
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;

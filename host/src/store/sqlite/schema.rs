@@ -14,8 +14,9 @@ use std::time::Instant;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
+use super::files;
 use super::lock::patiently;
-use super::{Durability, Shared, files};
+use super::shared::{Durability, Shared};
 use crate::store::{StoreError, StoreWarning};
 
 /// Step `n` makes version `n + 1` of version `n`. Add one when an older program would misread

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OptionalExtension as _};
 use tokio::sync::oneshot;
 
-use super::Shared;
 use super::files::Identity;
 use super::lock::patiently;
+use super::shared::Shared;
 use crate::store::{StoreError, sum};
 
 /// The most operations in one transaction, so that the first need not wait long for the last.

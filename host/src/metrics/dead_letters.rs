@@ -6,59 +6,50 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use mcp_reporter_core::event::Action;
-use mcp_reporter_core::outbox::{EventKey, Place, Record};
+use mcp_reporter_core::drain::Cause;
+use mcp_reporter_core::event;
+use mcp_reporter_core::outbox::{EventKey, Place};
 
-use super::{Cause, Metrics};
+use super::Metrics;
+use crate::engine::Action;
 use crate::store::{Store, StoreError};
 
 /// A store that counts the dead letters written to it.
-pub(crate) struct Graves {
+pub(crate) struct DeadLetterCounter {
     store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
 }
 
-impl Graves {
+impl DeadLetterCounter {
     /// `store`, watched.
     pub(crate) fn new(store: Arc<dyn Store>, metrics: Arc<Metrics>) -> Self {
         Self { store, metrics }
     }
 }
 
-/// Why the event under `key` is set aside, and its action; none when it is not.
-fn grave(key: &str, value: &[u8]) -> Option<(Cause, Option<usize>)> {
-    // The first letter spares all others the parsing.
-    if !key.starts_with('d') || EventKey::parse(key)?.0 != Place::Dead {
+/// Why the event under `key` is set aside, and its action if that can be read; none when it is
+/// not set aside.
+fn dead_letter(key: &str, value: &[u8]) -> Option<(Cause, Option<Action>)> {
+    // Its beginning spares all others the parsing.
+    if Place::of(key) != Some(Place::Dead) {
         return None;
     }
-    let Ok(record) = Record::decode(value) else {
-        return Some((Cause::Unreadable, None));
-    };
-    Some((cause(&record.last_failure), Some(record.action as usize)))
+    EventKey::parse(key)?;
+    let (cause, action) = Cause::of(value);
+    Some((cause, action.map(reported)))
 }
 
-/// What the component's words for the last failure come to.
-fn cause(last_failure: &str) -> Cause {
-    if last_failure.starts_with("follows ") {
-        return Cause::Follows;
-    }
-    // A refusal is a 4xx but for those that mean "later".
-    let status = last_failure.strip_prefix("HTTP ").and_then(|text| {
-        let digits = text.split(':').next()?;
-        digits.parse::<u16>().ok()
-    });
-    match status {
-        Some(408 | 409 | 425 | 429) => Cause::Exhausted,
-        Some(400..=499) => Cause::Refused,
-        _ => Cause::Exhausted,
+fn reported(action: event::Action) -> Action {
+    match action {
+        event::Action::Start => Action::Start,
+        event::Action::Progress => Action::Progress,
+        event::Action::Complete => Action::Complete,
+        event::Action::Error => Action::Error,
     }
 }
-
-// The labels' order is the core's.
-const _: () = assert!(Action::Start as usize == 0 && Action::Error as usize == 3);
 
 #[async_trait]
-impl Store for Graves {
+impl Store for DeadLetterCounter {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.store.get(key).await
     }
@@ -75,18 +66,21 @@ impl Store for Graves {
     }
 
     async fn set(&self, key: String, value: Vec<u8>) -> Result<(), StoreError> {
-        let grave = grave(&key, &value);
+        let written = dead_letter(&key, &value);
         self.store.set(key, value).await?;
-        if let Some((cause, action)) = grave {
+        if let Some((cause, action)) = written {
             self.metrics.dead_lettered(cause, action);
         }
         Ok(())
     }
 
     async fn set_many(&self, pairs: Vec<(String, Vec<u8>)>) -> Result<(), StoreError> {
-        let graves: Vec<_> = pairs.iter().filter_map(|(k, v)| grave(k, v)).collect();
+        let written: Vec<_> = pairs
+            .iter()
+            .filter_map(|(k, v)| dead_letter(k, v))
+            .collect();
         self.store.set_many(pairs).await?;
-        for (cause, action) in graves {
+        for (cause, action) in written {
             self.metrics.dead_lettered(cause, action);
         }
         Ok(())
@@ -117,24 +111,7 @@ impl Store for Graves {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mcp_reporter_core::outbox;
-
-    #[test]
-    fn the_cause_is_read_off_the_last_failure() {
-        for (text, expected) in [
-            ("HTTP 422", Cause::Refused),
-            ("HTTP 400: no such field", Cause::Refused),
-            ("HTTP 429: later", Cause::Exhausted),
-            ("HTTP 500", Cause::Exhausted),
-            ("connection refused", Cause::Exhausted),
-            (
-                "follows an event of its interaction that was refused",
-                Cause::Follows,
-            ),
-        ] {
-            assert_eq!(cause(text), expected, "{text}");
-        }
-    }
+    use mcp_reporter_core::outbox::{self, Record};
 
     #[test]
     fn only_dead_letters_count() {
@@ -145,17 +122,25 @@ mod tests {
             size: 3,
             random: 4,
         };
-        let value = outbox::new_value(Action::Complete, "i", "k", "", 2, |out| {
+        let value = outbox::new_value(event::Action::Complete, "i", "k", "", 2, |out| {
             out.extend_from_slice(b"{}");
             Ok::<_, outbox::BadRecord>(())
         });
         let mut record = Record::decode(&value.unwrap()).unwrap();
         record.last_failure = "HTTP 422".into();
         let value = record.encode();
-        assert_eq!(grave(&key.name(Place::Waiting), &value), None);
-        assert_eq!(grave("dog", &value), None);
+        assert_eq!(dead_letter(&key.name(Place::Waiting), &value), None);
+        for other in ["dog", "d.og"] {
+            assert_eq!(dead_letter(other, &value), None);
+        }
         let name = key.name(Place::Dead);
-        assert_eq!(grave(&name, &value), Some((Cause::Refused, Some(2))));
-        assert_eq!(grave(&name, &value[..9]), Some((Cause::Unreadable, None)));
+        assert_eq!(
+            dead_letter(&name, &value),
+            Some((Cause::Refused, Some(Action::Complete)))
+        );
+        assert_eq!(
+            dead_letter(&name, &value[..9]),
+            Some((Cause::Unreadable, None))
+        );
     }
 }

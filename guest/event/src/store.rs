@@ -1,7 +1,7 @@
 //! The world as the core sees it: a key-value store, two clocks, random bytes.
 
+use crate::errors_by_message;
 use crate::prelude::*;
-use crate::text::errors_by_message;
 
 /// The store failed. The text is the store's own, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
