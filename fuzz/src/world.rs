@@ -150,7 +150,11 @@ impl World {
 
     /// How many events wait, and how many are dead letters.
     pub fn events(&self) -> [usize; 2] {
-        let places = self.store.map.keys().filter_map(|name| EventKey::parse(name));
+        let places = self
+            .store
+            .map
+            .keys()
+            .filter_map(|name| EventKey::parse(name));
         let mut counts = [0; 2];
         for (place, _) in places {
             counts[usize::from(place == Place::Dead)] += 1;

@@ -6,7 +6,7 @@ use super::{Error, Ui, duration, output};
 use clap::{Subcommand, ValueHint};
 use mcp_reporter::config::StoreKind;
 use mcp_reporter::engine::{Action, BreakerState, Entry, EntryPage, OutboxStatus, PurgeFilter};
-use mcp_reporter::store::backup;
+use mcp_reporter::store::{Compacted, backup, compact};
 use mcp_reporter::{Config, ReportError, Reporter};
 use mcp_reporter_core::settings::printable;
 use serde_json::value::RawValue;
@@ -54,6 +54,8 @@ enum What {
     Purge(Purge),
     /// Copies the outbox into a file, also while it is in use
     Backup(Backup),
+    /// Gives space that the file no longer needs back to the disk, at once
+    Compact,
 }
 
 #[derive(Debug, clap::Args)]
@@ -96,9 +98,11 @@ struct Purge {
 
 /// Does it.
 pub async fn run(args: Args, config: Config, ui: Ui) -> Result<ExitCode, Error> {
-    // Needs no reporter: it works while reporting is off, and beside one that does not start.
-    if let What::Backup(backup) = args.action {
-        return back_up(backup, args.json, &config, ui).await;
+    // These need no reporter: they work while reporting is off, and beside one that does not start.
+    match args.action {
+        What::Backup(backup) => return back_up(backup, args.json, &config, ui).await,
+        What::Compact => return compact_file(args.json, &config, ui).await,
+        _ => {}
     }
     let reporter = enabled_reporter(config).await?;
     let result = act(&reporter, args, ui).await;
@@ -148,7 +152,7 @@ async fn act(reporter: &Reporter, args: Args, ui: Ui) -> Result<(), Error> {
                 .map_err(|why| Error::Failed(format!("the event {key} is not JSON: {why}")))?;
             ui.json(&json!({ "key": key, "body": body }))
         }
-        What::Backup(_) => Ok(()), // done before a reporter was made
+        What::Backup(_) | What::Compact => Ok(()), // done before a reporter was made
         What::Redrive(which) => {
             let moved = reporter.redrive(which.interaction).await?;
             if json {
@@ -177,12 +181,7 @@ async fn act(reporter: &Reporter, args: Args, ui: Ui) -> Result<(), Error> {
 }
 
 async fn back_up(args: Backup, json: bool, config: &Config, ui: Ui) -> Result<ExitCode, Error> {
-    if config.store() != StoreKind::Sqlite {
-        return Err(Error::Usage(
-            "store = \"memory\": only an outbox in an SQLite file can be backed up".to_owned(),
-        ));
-    }
-    let from = config.local_cache_path().to_owned();
+    let from = sqlite_file(config, "backed up")?;
     let to = args.file.clone();
     let work = tokio::task::spawn_blocking(move || backup(&from, &to, args.force));
     let done = work
@@ -206,6 +205,38 @@ async fn back_up(args: Backup, json: bool, config: &Config, ui: Ui) -> Result<Ex
         ))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn compact_file(json: bool, config: &Config, ui: Ui) -> Result<ExitCode, Error> {
+    let path = sqlite_file(config, "compacted")?;
+    let work = tokio::task::spawn_blocking(move || compact(&path));
+    let done = work
+        .await
+        .map_err(|error| Error::Failed(format!("compacting broke off: {error}")))??;
+    let Compacted {
+        bytes_before,
+        bytes_after,
+    } = done;
+    if json {
+        ui.json(&json!({ "bytes_before": bytes_before, "bytes_after": bytes_after }))?;
+    } else {
+        ui.line(&format!(
+            "the outbox takes {bytes_after} bytes on the disk now, before {bytes_before}"
+        ))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The file that the outbox is in, to which something is to be done.
+fn sqlite_file(config: &Config, done: &str) -> Result<PathBuf, Error> {
+    let kind = match config.store() {
+        StoreKind::Sqlite => return Ok(config.local_cache_path().to_owned()),
+        StoreKind::Memory => "memory",
+        StoreKind::Redis => "redis",
+    };
+    Err(Error::Usage(format!(
+        "store = {kind}: only an outbox in an SQLite file can be {done}"
+    )))
 }
 
 async fn list(

@@ -3,9 +3,9 @@
 //! The rows stay where they are, so that the old client can go on using its
 //! file. Which ones were taken over is noted in our store.
 
-use super::{Inner, Payload, Report, ReportError, Reporter};
+use super::{Payload, Report, ReportError, Reporter};
 use crate::engine::Action;
-use crate::store::{LegacyCache, LegacyRow, StoreError};
+use crate::store::{LegacyCache, LegacyRow, Store, StoreError};
 use serde_json::value::RawValue;
 use std::collections::HashSet;
 use std::path::Path;
@@ -13,8 +13,10 @@ use std::sync::{Mutex, MutexGuard};
 
 /// Rows taken over at once.
 const BATCH: u32 = 256;
-/// Where the rows that were taken over are noted: 8 bytes each.
+/// What the keys begin with under which the rows that were taken over are noted.
 const NOTE_KEY: &str = "imported";
+/// Rows noted under one key.
+const NOTED: usize = 4_096;
 
 /// What an import did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -78,14 +80,7 @@ impl LegacyImport {
             return Err(ReportError::Disabled);
         };
         let storage = |e: StoreError| ReportError::Storage(e.to_string());
-        let mut note = inner
-            .factory
-            .store
-            .get(NOTE_KEY)
-            .await
-            .map_err(storage)?
-            .unwrap_or_default();
-        let mut known: HashSet<[u8; 8]> = note.as_chunks().0.iter().copied().collect();
+        let mut notes = Notes::read(&*inner.factory.store).await.map_err(storage)?;
         let mut imported = Imported::default();
         let mut after = i64::MIN;
         let mut seen = 0;
@@ -99,7 +94,7 @@ impl LegacyImport {
             let (mut reports, mut marks) = (Vec::new(), Vec::new());
             for row in page {
                 let mark = mark(&row);
-                if !known.insert(mark) {
+                if !notes.known.insert(mark) {
                     imported.known += 1;
                     continue;
                 }
@@ -117,12 +112,12 @@ impl LegacyImport {
                 }
             }
             let results = reporter.report_many(reports).await;
-            let mut failure = None;
+            let (mut failure, mut noted) = (None, Vec::new());
             for (mark, result) in marks.into_iter().zip(results) {
                 match result {
                     Ok(_) => {
                         imported.events += 1;
-                        note.extend(mark);
+                        noted.push(mark);
                     }
                     Err(ReportError::InvalidInput(why)) => {
                         imported.unreadable_total += 1;
@@ -133,7 +128,8 @@ impl LegacyImport {
                     Err(refused) => failure = Some(refused),
                 }
             }
-            save(inner, &note).await?;
+            let saved = notes.save(&*inner.factory.store, &noted).await;
+            saved.map_err(storage)?;
             if let Some(failure) = failure {
                 return Err(failure);
             }
@@ -142,13 +138,53 @@ impl LegacyImport {
     }
 }
 
-async fn save(inner: &Inner, note: &[u8]) -> Result<(), ReportError> {
-    let saved = inner
-        .factory
-        .store
-        .set(NOTE_KEY.to_owned(), note.to_vec())
-        .await;
-    saved.map_err(|e| ReportError::Storage(e.to_string()))
+/// Which rows were taken over: 8 bytes for each, under keys with numbers, so that noting some more
+/// costs the same however many there are. Where the number is missing, a version of this program
+/// wrote that had one key for all.
+struct Notes {
+    known: HashSet<[u8; 8]>,
+    /// The number of the last key, and what is under it.
+    number: u64,
+    last: Vec<u8>,
+}
+
+impl Notes {
+    async fn read(store: &dyn Store) -> Result<Self, StoreError> {
+        let mut notes = Self {
+            known: HashSet::new(),
+            number: 0,
+            last: Vec::new(),
+        };
+        for key in store.list_keys_with(NOTE_KEY).await? {
+            let number = match &key[NOTE_KEY.len()..] {
+                "" => None,
+                rest => match rest.strip_prefix('.').map(str::parse) {
+                    Some(Ok(number)) => Some(number),
+                    _ => continue, // another's
+                },
+            };
+            let note = store.get(&key).await?.unwrap_or_default();
+            notes.known.extend(note.as_chunks().0);
+            if number.is_some_and(|number| number >= notes.number) {
+                notes.number = number.unwrap_or_default();
+                notes.last = note;
+            }
+        }
+        Ok(notes)
+    }
+
+    async fn save(&mut self, store: &dyn Store, marks: &[[u8; 8]]) -> Result<(), StoreError> {
+        if marks.is_empty() {
+            return Ok(());
+        }
+        if self.last.len() / 8 >= NOTED {
+            self.number += 1;
+            self.last.clear();
+        }
+        self.last.extend(marks.iter().flatten());
+        let key = format!("{NOTE_KEY}.{}", self.number);
+        store.set(key, self.last.clone()).await
+    }
 }
 
 /// Stands for a row, also in a copy of the file.

@@ -29,7 +29,9 @@ pub use self::error::{StoreError, StoreWarning};
 pub use self::legacy::{LegacyCache, LegacyRow};
 pub use self::memory::MemoryStore;
 pub use self::redis::{RedisOptions, RedisStore, RedisUrl};
-pub use self::sqlite::{Backup, Durability, SqliteOptions, SqliteStore, backup};
+pub use self::sqlite::{
+    Backup, Compacted, Durability, SqliteOptions, SqliteStore, backup, compact,
+};
 
 /// A key-value store.
 #[async_trait]

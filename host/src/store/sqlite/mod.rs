@@ -18,6 +18,8 @@
 //! listing then reads the index only, a tenth of the file. The file is in WAL mode: a commit
 //! survives the death of the process, and with [`Durability::Power`] that of the machine.
 //!
+//! What was deleted is given back to the system in small steps ([`space`]).
+//!
 //! A damaged file is renamed, never deleted, and a fresh one begun ([`files`]). Damage found
 //! while in use is noted in a file `<name>.damaged`, which makes the next start look closely.
 
@@ -33,6 +35,9 @@ mod migration_tests;
 mod reader;
 mod schema;
 mod shared;
+mod space;
+#[cfg(test)]
+mod space_tests;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -51,6 +56,7 @@ pub use self::backup::{Backup, backup};
 use self::reader::{Read, Reader};
 pub use self::shared::Durability;
 use self::shared::Shared;
+pub use self::space::{Compacted, compact};
 use self::writer::{Done, Job, Op, Write, Writer};
 use super::{Store, StoreError, StoreWarning};
 

@@ -11,12 +11,16 @@ use tokio::sync::oneshot;
 use super::files::Identity;
 use super::lock::patiently;
 use super::shared::Shared;
+use super::space::{self, Given};
 use crate::store::{StoreError, sum};
 
 /// The most operations in one transaction, so that the first need not wait long for the last.
 const MAX_OPS: usize = 1_024;
 /// The most bytes of values in one transaction, unless a single operation has more.
 const MAX_BYTES: usize = 8 << 20;
+
+/// How long nothing is to be written before space is given back.
+const IDLE: Duration = Duration::from_millis(50);
 
 /// How long the thread stays awake after a commit.
 const AWAKE: Duration = Duration::from_micros(40);
@@ -99,6 +103,8 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     /// The file as it was opened.
     identity: Option<Identity>,
+    /// Whether the file may have space to give back.
+    roomy: bool,
     /// The operations of the current transaction, with what they came to.
     batch: Vec<(Job, Result<Done, StoreError>)>,
 }
@@ -115,6 +121,8 @@ impl Writer {
             queue,
             shared,
             identity,
+            // Left by one that was killed, or in whose time a file could not be cut.
+            roomy: true,
             batch: Vec::new(),
         }
     }
@@ -131,7 +139,7 @@ impl Writer {
     }
 
     /// Waits for what comes next.
-    fn next(&self) -> Result<Write, mpsc::RecvError> {
+    fn next(&mut self) -> Result<Write, mpsc::RecvError> {
         // A caller that reports one by one is back in a few microseconds; falling asleep and
         // being woken takes several times that, and a lone caller waits for it each time.
         let began = Instant::now();
@@ -141,15 +149,32 @@ impl Writer {
                 Err(_) => thread::yield_now(),
             }
         }
+        let mut pause = IDLE;
+        while self.roomy {
+            match self.queue.recv_timeout(pause) {
+                Ok(write) => return Ok(write),
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                Err(mpsc::RecvTimeoutError::Timeout) => self.give_back(),
+            }
+            pause = Duration::ZERO;
+        }
         self.queue.recv()
+    }
+
+    /// Gives back some of the space that the file has to give, and cuts the file after the last.
+    fn give_back(&mut self) {
+        // Should another process be writing, the next deletion is soon enough.
+        let given = space::give_back(&self.connection).unwrap_or(Given::Nothing);
+        self.roomy = given == Given::Some;
+        if given == Given::Last {
+            self.checkpoint();
+        }
     }
 
     /// Copies the log into the file and empties it, if no other process is in the way.
     fn checkpoint(&self) {
         // If it cannot be done, the log stays as valid as it was.
-        let _ = self
-            .connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        let _ = space::checkpoint(&self.connection);
     }
 
     /// Commits `first` together with all that waits. Returns whether to go on.
@@ -205,7 +230,7 @@ impl Writer {
     }
 
     /// Does one operation in a transaction of its own.
-    fn alone(&self, job: &Job) -> Result<Done, StoreError> {
+    fn alone(&mut self, job: &Job) -> Result<Done, StoreError> {
         self.begin(job.since)?;
         let (done, applied) = match self.apply(&job.op) {
             Ok(done) => (done, Ok(())),
@@ -254,7 +279,7 @@ impl Writer {
         outcome
     }
 
-    fn apply(&self, op: &Op) -> Result<Done, Failure> {
+    fn apply(&mut self, op: &Op) -> Result<Done, Failure> {
         let prepare = |sql| self.connection.prepare_cached(sql);
         match op {
             Op::Set { key, value } => {
@@ -267,6 +292,7 @@ impl Writer {
                 }
             }
             Op::DeleteMany(keys) => {
+                self.roomy = true;
                 let mut delete = prepare("DELETE FROM mcp_reporter_kv WHERE key = ?1")?;
                 for key in keys {
                     delete.execute([key])?;
