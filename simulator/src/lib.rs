@@ -46,7 +46,9 @@
 //!    the period.
 //! 5. An event that was stored is sent again only after a lost answer, a crash, or
 //!    a lease that expired (or a damaged control record, which is a lease lost),
-//!    and always with the same idempotency key.
+//!    and always with the same idempotency key. After a lease that expired, what
+//!    another drainer sent and was refused can be put back by a redrive, and then
+//!    the first one may send it again.
 //! 6. Once faults stop and clocks agree, all that the coordinator would take is
 //!    gone within the longest hold it asked for (an hour, where clocks jumped and
 //!    there was any), two minutes, and four times what the throttle takes.

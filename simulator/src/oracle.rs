@@ -490,6 +490,8 @@ impl Ledger {
                     "second delivery: a crash"
                 } else if a.instance != b.instance && broken_off || overlap {
                     "second delivery: a lease expired"
+                } else if broken_off && self.put_back_by_redrive(at, &a, &b) {
+                    "second delivery: a lease expired, another made a dead letter of it, a redrive put it back"
                 } else if self
                     .control_damaged
                     .iter()
@@ -504,6 +506,19 @@ impl Ledger {
                 self.excuse(excuse);
             }
         }
+    }
+
+    /// Whether between `a` and `b` another drainer than that of `a` sent the event, which it could
+    /// not know to be delivered, made a dead letter of it, and a redrive put that back.
+    fn put_back_by_redrive(&self, at: usize, a: &Receipt, b: &Receipt) -> bool {
+        let event = &self.events[at];
+        let mut receipts = event.receipts.iter().map(|r| &self.receipts[*r]);
+        event.redriven
+            && event.stored_at <= b.sent
+            && receipts.any(|r| {
+                let between = a.sent < r.sent && r.sent <= event.stored_at;
+                between && r.instance != a.instance && !r.stored
+            })
     }
 
     /// Invariant 7: whether something happened to the interaction of `event` for which a dead

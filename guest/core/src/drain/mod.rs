@@ -143,6 +143,9 @@ struct Session {
     /// Whether a listing might bring something new.
     stale: bool,
     flights: Vec<(u64, Flight)>,
+    /// Events in flight that the store no longer has, because a drainer whose lease had expired
+    /// dealt with them: they are not written back.
+    gone: Vec<EventKey>,
     answers: Vec<(u64, Answer, Moment)>,
     halt: Option<Halt>,
     done: Delivery,
@@ -303,6 +306,7 @@ impl Drainer {
             end: at + nanos(budget),
             stale: true,
             flights: Vec::new(),
+            gone: Vec::new(),
             answers: Vec::new(),
             halt: None,
             done: Delivery::default(),
@@ -538,7 +542,14 @@ impl Drainer {
         control.listed_ns = now.wall_ns;
         (control.dead, control.dead_bytes) = (dead.len() as u64, bytes(&dead));
         (control.waiting, control.waiting_bytes) = (0, 0);
-        let taken: Vec<_> = session.flights.iter().map(|(_, f)| f.key).collect();
+        let mut taken: Vec<_> = session.flights.iter().map(|(_, f)| f.key).collect();
+        taken.retain(|key| {
+            let there = waiting.binary_search(key).is_ok();
+            if !there {
+                session.gone.push(*key);
+            }
+            there
+        });
         let mut graves: Vec<_> = dead.iter().map(|k| k.interaction).collect();
         sort(&mut graves, |a, b| a < b);
         let mut followers = Vec::new();

@@ -66,8 +66,8 @@ impl Drainer {
         &mut self,
         store: &mut dyn Store,
         delivered: Vec<EventKey>,
-        kept: Vec<(EventKey, Box<Record>)>,
-        buried: Vec<(EventKey, Box<Record>)>,
+        mut kept: Vec<(EventKey, Box<Record>)>,
+        mut buried: Vec<(EventKey, Box<Record>)>,
     ) -> Result<(), StoreError> {
         if !delivered.is_empty() {
             let names = names(&delivered, Place::Waiting);
@@ -78,9 +78,11 @@ impl Drainer {
         }
         // Without the lease nothing is written back: another may have delivered
         // and deleted it meanwhile, and it would come back to life.
-        if self.session.as_ref().is_none_or(|s| s.halt.is_some()) {
+        let Some(session) = self.session.as_ref().filter(|s| s.halt.is_none()) else {
             return Ok(());
-        }
+        };
+        kept.retain(|(key, _)| !session.gone.contains(key));
+        buried.retain(|(key, _)| !session.gone.contains(key));
         if !kept.is_empty() {
             let pairs: Vec<_> = kept
                 .iter()

@@ -622,6 +622,36 @@ fn who_loses_the_lease_sends_nothing_more_and_writes_nothing_back() {
 }
 
 #[test]
+fn what_another_made_a_dead_letter_while_it_was_in_flight_is_not_written_back() {
+    let mut w = World::new(unthrottled(), |_| status(200));
+    w.report(Action::Start, "i");
+    let (store, dice) = (&mut w.store, &mut w.dice);
+    let minute = Duration::from_secs(60);
+    assert_eq!(w.drainer.begin(store, dice, at_ms(0), minute), Ok(None));
+    let Step::Send(start) = w.drainer.poll(store, dice, at_ms(0)).unwrap() else {
+        panic!()
+    };
+    // One whose lease had expired writes down that the start was refused.
+    let [(key, _)] = store.events(Place::Waiting)[..] else {
+        panic!()
+    };
+    let value = store.map.remove(&key.name(Place::Waiting)).unwrap();
+    store.map.insert(key.name(Place::Dead), value);
+    w.ms = 1;
+    w.report(Action::Progress, "i");
+    let (store, dice) = (&mut w.store, &mut w.dice);
+    let step = w.drainer.poll(store, dice, at_ms(200)).unwrap();
+    assert!(matches!(step, Step::Wait { .. }), "{step:?}");
+    // The listing showed it: what follows in its interaction follows it.
+    assert_eq!(store.events(Place::Waiting), []);
+    assert_eq!(store.events(Place::Dead).len(), 2);
+    w.drainer.answered(start.token, status(500), at_ms(300));
+    let step = w.drainer.poll(store, dice, at_ms(300)).unwrap();
+    assert!(matches!(step, Step::Done(_)), "{step:?}");
+    assert_eq!(store.events(Place::Waiting), []);
+}
+
+#[test]
 fn an_event_accepted_while_another_delivers_is_not_forgotten() {
     let mut w = World::new(unthrottled(), |_| status(200));
     w.report(Action::Start, "a");
