@@ -13,7 +13,8 @@
 //! ```
 //!
 //! One drainer at a time, by the lease in the [`control`](crate::control) record. Events of one
-//! interaction go in order, those of several side by side.
+//! interaction go in order, those of several side by side, and of all that may be sent the oldest
+//! goes next.
 
 mod outcome;
 mod queue;
@@ -39,10 +40,6 @@ use alloc::sync::Arc;
 use core::time::Duration;
 use queue::Queue;
 
-/// Records read ahead at once.
-const READ_AHEAD: usize = 64;
-/// Bytes of bodies read ahead at once.
-const READ_AHEAD_BYTES: usize = 1 << 20;
 /// How long a listing is good for.
 const LISTING_LIFE: Duration = Duration::from_secs(30);
 /// How often to look for arrivals while requests are under way.
@@ -454,18 +451,34 @@ impl Drainer {
             return Ok(Advance::Until(Some(at)));
         }
 
-        if self.carry.queue.window_is_empty() {
-            self.read_ahead(store, now)?;
+        let taken: Vec<_> = session.flights.iter().map(|(_, f)| f.key).collect();
+        let unread = self.carry.queue.unread(probing, &taken);
+        if !unread.is_empty() {
+            let values = store.get_many(&names(&unread, Place::Waiting))?;
+            for (key, value) in unread.into_iter().zip(values) {
+                self.carry.queue.read(key, value);
+            }
         }
-        let taken = if probing {
-            self.carry.queue.take_least_tried()
-        } else {
-            self.carry.queue.take_oldest()
-        };
-        let Some((key, record)) = taken else {
+        let Some((key, value)) = self.carry.queue.take(probing) else {
             return Ok(Advance::Again);
         };
-        Ok(Advance::Send(self.launch(key, record, now)))
+        let Some(value) = value else {
+            self.carry.queue.remove(key); // purged meanwhile
+            return Ok(Advance::Again);
+        };
+        match Record::decode(&value) {
+            Ok(record) => {
+                let wait = record.not_before_ns.saturating_sub(now.wall_ns);
+                // More than a backoff can be was written before the clock was set back.
+                // Clamped instead, it would be so at each reading, and never pass.
+                if wait == 0 || wait > backoff::CAP.as_nanos() as u64 {
+                    return Ok(Advance::Send(self.launch(key, Box::new(record), now)));
+                }
+                self.carry.queue.sleep(key, at + wait as Moment);
+            }
+            Err(why) => self.set_aside_unread(store, key, &value, &why.message())?,
+        }
+        Ok(Advance::Again)
     }
 
     fn launch(&mut self, key: EventKey, record: Box<Record>, now: Now) -> Outgoing {
@@ -499,36 +512,6 @@ impl Drainer {
         }
         outgoing.deadline_mono_ns = deadline.max(0) as u64;
         outgoing
-    }
-
-    /// Reads the records of the events that are next.
-    fn read_ahead(&mut self, store: &mut dyn Store, now: Now) -> Result<(), StoreError> {
-        let keys = self.carry.queue.unread(READ_AHEAD, READ_AHEAD_BYTES);
-        if keys.is_empty() {
-            return Ok(());
-        }
-        let names = names(&keys, Place::Waiting);
-        let values = store.get_many(&names)?;
-        for (key, value) in keys.into_iter().zip(values) {
-            let Some(value) = value else {
-                self.carry.queue.remove(key); // purged meanwhile
-                continue;
-            };
-            match Record::decode(&value) {
-                Ok(record) => {
-                    let wait = record.not_before_ns.saturating_sub(now.wall_ns);
-                    // More than a backoff can be was written before the clock was set back.
-                    // Clamped instead, it would be so at each reading, and never pass.
-                    if wait > 0 && wait <= backoff::CAP.as_nanos() as u64 {
-                        self.carry.queue.sleep(key, moment(now) + wait as Moment);
-                    } else {
-                        self.carry.queue.read(key, Box::new(record));
-                    }
-                }
-                Err(why) => self.set_aside_unread(store, key, &value, &why.message())?,
-            }
-        }
-        Ok(())
     }
 
     /// Lists the store and takes over what waits.
