@@ -227,7 +227,8 @@ impl<'w> Handle<'w> {
         let listed = |name: &str| self.listed.iter().any(|n| n == name);
         let left_over = ledger.later(place, &key, listed);
         let named = by_hand && !left_over;
-        if named || matches!(self.role, Role::Redrive { .. }) && place == Place::Dead {
+        let moved = matches!(self.role, Role::Redrive { .. }) && place == Place::Dead;
+        if named || moved && !left_over {
             self.named.push(name.into());
         }
         if named && self.role == Role::Accept {

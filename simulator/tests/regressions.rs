@@ -208,3 +208,103 @@ fn what_another_was_refused_after_a_delivery_that_broke_off_may_be_put_back() {
         ],
     ));
 }
+
+/// The store moved half of an interaction and failed. A redrive of another one cleared the name
+/// away that the move had left over, and the oracle took that for half a redrive of the first.
+#[test]
+fn what_a_redrive_clears_away_of_another_interaction_is_not_what_it_moves() {
+    let config = Config {
+        model: Model::Spin,
+        processes: 3,
+        fresh_instances: false,
+        timer: true,
+        rate_limit: 3,
+        max_in_flight: 2,
+        max_events: 100_000,
+        drop_oldest: true,
+        max_retries: 1,
+        dead_letter_after_s: 20,
+        poison: 2,
+        refused: 3,
+        faults: Faults {
+            refusing: 5,
+            lost: 100,
+            ..Faults::default()
+        },
+        sabotage: None,
+    };
+    plan_holds(&written_out(
+        config,
+        &[
+            (report(0, 3), 6418380674654306105, false),
+            (report(0, 6), 12425361191712486587, false),
+            (advance(40000), 14131506043536121863, false),
+            (
+                Act::Redrive {
+                    process: 0,
+                    one: false,
+                },
+                15842962037933883583,
+                true,
+            ),
+            (
+                Act::Redrive {
+                    process: 0,
+                    one: true,
+                },
+                11388765714239845760,
+                false,
+            ),
+        ],
+    ));
+}
+
+/// The store took the lease and failed. When the drainer began anew, it took the lease for that of
+/// another and read its own sends from the record, by a wall clock that had jumped meanwhile.
+#[test]
+fn a_lease_that_was_taken_though_the_store_failed_is_known_as_ones_own() {
+    let config = Config {
+        model: Model::Strict,
+        processes: 1,
+        fresh_instances: false,
+        timer: true,
+        rate_limit: 10,
+        max_in_flight: 2,
+        max_events: 100_000,
+        drop_oldest: false,
+        max_retries: 3,
+        dead_letter_after_s: 0,
+        poison: 0,
+        refused: 2,
+        faults: Faults {
+            lost: 30,
+            slow: 5,
+            interleave: 300,
+            ..Faults::default()
+        },
+        sabotage: None,
+    };
+    plan_holds(&written_out(
+        config,
+        &[
+            (report(0, 2), 9832818039200913816, false),
+            (deliver(0, 300), 10517005950354128121, false),
+            (advance(300), 8878614961449706712, false),
+            (report(0, 3), 13092160887226066112, false),
+            (
+                Act::Jump {
+                    process: Some(0),
+                    ms: 60000,
+                },
+                13879827483384033698,
+                false,
+            ),
+            (deliver(0, 20000), 10741917469086246895, true),
+            (report(0, 1), 13437866896886829628, false),
+            (report(0, 1), 10784864446549057846, false),
+            (deliver(0, 20000), 11896355507099788784, false),
+            (report(0, 3), 6757624717173661607, false),
+            (report(0, 3), 7678281825206541275, false),
+        ],
+    ));
+}

@@ -250,8 +250,10 @@ impl Drainer {
             return Ok(Some(race));
         };
         held.clamp(store, random, now, self.settings.rate_period)?;
-        if held.control.holder == self.holder {
-            held.control.holder.clear(); // left over from a delivery that the store broke off
+        // Left over from a delivery that the store broke off, maybe as it began.
+        let left_over = held.control.holder == self.holder;
+        if left_over {
+            held.control.holder.clear();
         }
         if held.knock(store, random, now)? {
             let next = Some(held.control.lease_left(now));
@@ -262,7 +264,7 @@ impl Drainer {
             }));
         }
         let control = &held.control;
-        let ours = control.epoch == self.carry.epoch && control.epoch != 0;
+        let ours = self.carry.epoch != 0 && (left_over || control.epoch == self.carry.epoch);
         if !ours {
             let window = self.settings.rate_period;
             let mut log = control.log.clone();
@@ -288,12 +290,12 @@ impl Drainer {
                 ..Delivery::default()
             }));
         }
-        if !held.acquire(store, random, &self.holder, now)? {
-            return Ok(Some(race));
-        }
         let fresh = at - self.carry.listed_at < nanos(LISTING_LIFE);
         if !ours || !fresh {
             self.carry.queue = Queue::default();
+        }
+        if !held.acquire(store, random, &self.holder, now)? {
+            return Ok(Some(race));
         }
         self.carry.epoch = held.control.epoch;
         self.session = Some(Session {
