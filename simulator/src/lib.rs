@@ -16,7 +16,8 @@
 //!
 //! Tens of actions: report (one, many, by several processes), deliver (several
 //! drainers, interleaved at each store operation), let time pass, jump a clock,
-//! stall or kill a process, change how the coordinator answers, redrive, purge.
+//! stall or kill a process, change how the coordinator answers or have it forget
+//! all starts, as the real one does when it restarts, redrive, purge.
 //! Any store operation can be refused, lose its answer before or after it took
 //! effect, take seconds, kill the process before or after it took effect; a swap
 //! can fail; a value can be read, or lie, damaged or cut short. The strict store
@@ -62,6 +63,11 @@
 //!    acceptor refused is refused by it as a whole.
 //! 10. A purge says how many events it deleted, and `dropped_total` how many were
 //!     dropped: exactly, where the store fails at nothing in between.
+//! 11. What is open at the coordinator, its start known and its end not, overlaps
+//!     in reported time with the newest event that was sent, or was in flight
+//!     beside it: a coordinator that forgets orphans no more than that. Checked
+//!     where one process delivers, the store and the clocks are sound, and no try
+//!     has failed so far, since failures change the order.
 //!
 //! That the oracle can fail is tested too: [`Sabotage`] has a lie for each.
 #![deny(missing_docs)]

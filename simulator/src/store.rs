@@ -431,6 +431,11 @@ impl Store for Handle<'_> {
         }
         match world.config.sabotage {
             Some(Sabotage::ListsNothing) if world.calm.get() => names.clear(),
+            Some(Sabotage::HidesEnds) if self.role == Role::Drain && !world.calm.get() => {
+                let end =
+                    |n: &String| EventKey::parse(n).is_some_and(|(_, key)| key.stage == Stage::End);
+                names.retain(|n| !end(n));
+            }
             Some(Sabotage::HidesOldest) if self.role == Role::Drain => {
                 let mut seen = Vec::new();
                 names.retain(|n| match EventKey::parse(n) {

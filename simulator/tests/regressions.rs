@@ -308,3 +308,35 @@ fn a_lease_that_was_taken_though_the_store_failed_is_known_as_ones_own() {
         ],
     ));
 }
+
+/// A backlog went out as the starts of 64 interactions and only then the rest, and a coordinator
+/// that restarted in between dropped the rest.
+#[test]
+fn of_a_backlog_a_coordinator_that_forgets_orphans_only_what_overlaps_or_was_in_flight() {
+    let config = Config {
+        model: Model::Strict,
+        processes: 1,
+        fresh_instances: false,
+        timer: false,
+        rate_limit: 10,
+        max_in_flight: 2,
+        max_events: 100_000,
+        drop_oldest: false,
+        max_retries: 3,
+        dead_letter_after_s: 900,
+        poison: 0,
+        refused: 0,
+        faults: Faults::default(),
+        sabotage: None,
+    };
+    let mut actions: Vec<_> = (0..40).map(|seed| (report(0, 6), seed, false)).collect();
+    for seed in 100..140 {
+        actions.push((deliver(0, 20_000), seed, false));
+        actions.push((advance(700), seed, false));
+        actions.push((Act::Forget, seed, false));
+    }
+    let coverage = plan_holds(&written_out(config, &actions));
+    let forgot = coverage.count("coordinator: forgets starts in an orderly run");
+    let orphaned = coverage.count("event: orphaned");
+    assert!(forgot > 0 && orphaned > 0, "{coverage}");
+}
