@@ -118,6 +118,9 @@ struct Flight {
     record: Box<Record>,
     /// Whether it was given all of `request_timeout`.
     in_full: bool,
+    /// Whether the store no longer has it, because a drainer whose lease had expired dealt with it:
+    /// it is not written back.
+    gone: bool,
 }
 
 /// Why a session sends nothing more.
@@ -140,9 +143,6 @@ struct Session {
     /// Whether a listing might bring something new.
     stale: bool,
     flights: Vec<(u64, Flight)>,
-    /// Events in flight that the store no longer has, because a drainer whose lease had expired
-    /// dealt with them: they are not written back.
-    gone: Vec<EventKey>,
     answers: Vec<(u64, Answer, Moment)>,
     halt: Option<Halt>,
     done: Delivery,
@@ -173,6 +173,17 @@ pub struct Drainer {
     undeleted: Vec<EventKey>,
     session: Option<Session>,
     notes: Vec<Note>,
+}
+
+/// The events in flight that are in the store.
+fn in_flight(flights: &[(u64, Flight)]) -> Vec<EventKey> {
+    let mut keys = Vec::new();
+    for (_, flight) in flights {
+        if !flight.gone {
+            keys.push(flight.key);
+        }
+    }
+    keys
 }
 
 fn moment(now: Now) -> Moment {
@@ -305,7 +316,6 @@ impl Drainer {
             end: at + nanos(budget),
             stale: true,
             flights: Vec::new(),
-            gone: Vec::new(),
             answers: Vec::new(),
             halt: None,
             done: Delivery::default(),
@@ -453,7 +463,7 @@ impl Drainer {
             return Ok(Advance::Until(Some(at)));
         }
 
-        let taken: Vec<_> = session.flights.iter().map(|(_, f)| f.key).collect();
+        let taken = in_flight(&session.flights);
         let unread = self.carry.queue.unread(probing, &taken);
         if !unread.is_empty() {
             let values = store.get_many(&names(&unread, Place::Waiting))?;
@@ -509,6 +519,7 @@ impl Drainer {
                     key,
                     record,
                     in_full,
+                    gone: false,
                 },
             ));
         }
@@ -527,14 +538,10 @@ impl Drainer {
         control.listed_ns = now.wall_ns;
         (control.dead, control.dead_bytes) = (dead.len() as u64, bytes(&dead));
         (control.waiting, control.waiting_bytes) = (0, 0);
-        let mut taken: Vec<_> = session.flights.iter().map(|(_, f)| f.key).collect();
-        taken.retain(|key| {
-            let there = waiting.binary_search(key).is_ok();
-            if !there {
-                session.gone.push(*key);
-            }
-            there
-        });
+        for (_, flight) in &mut session.flights {
+            flight.gone = !waiting.contains(&flight.key);
+        }
+        let taken = in_flight(&session.flights);
         let mut graves: Vec<_> = dead.iter().map(|k| k.interaction).collect();
         sort(&mut graves, |a, b| a < b);
         let mut followers = Vec::new();

@@ -38,23 +38,25 @@ impl Drainer {
             });
             let Some(mut flight) = flight else { continue };
             let charged = self.count_try(&mut flight.record);
-            match verdict::judge(&answer) {
+            let gone = flight.gone;
+            let failed = match verdict::judge(&answer) {
                 Verdict::Delivered => {
                     self.delivered(&flight);
                     delivered.push(flight.key);
+                    continue;
                 }
                 _ if matches!(answer, Answer::TimedOut) && !flight.in_full => {
-                    kept.push(self.abandoned(flight, now));
+                    self.abandoned(flight, now)
                 }
-                Verdict::Transient => match self.transient(flight, charged, &answer, random, now) {
-                    Failed::Kept(key, record) => kept.push((key, record)),
-                    Failed::Dead(key, record) => buried.push((key, record)),
-                },
-                Verdict::Pause(reason) => kept.push(self.pause(flight, &answer, reason, now)),
-                Verdict::Refused => match self.refused(flight, &answer, now) {
-                    Failed::Kept(key, record) => kept.push((key, record)),
-                    Failed::Dead(key, record) => buried.push((key, record)),
-                },
+                Verdict::Transient => self.transient(flight, charged, &answer, random, now),
+                Verdict::Pause(reason) => self.pause(flight, &answer, reason, now),
+                Verdict::Refused => self.refused(flight, &answer, now),
+            };
+            match failed {
+                // Written back, it would come back to life.
+                _ if gone => {}
+                Failed::Kept(key, record) => kept.push((key, record)),
+                Failed::Dead(key, record) => buried.push((key, record)),
             }
         }
         if let Err(e) = self.write_outcomes(store, delivered, kept, buried) {
@@ -66,8 +68,8 @@ impl Drainer {
         &mut self,
         store: &mut dyn Store,
         delivered: Vec<EventKey>,
-        mut kept: Vec<(EventKey, Box<Record>)>,
-        mut buried: Vec<(EventKey, Box<Record>)>,
+        kept: Vec<(EventKey, Box<Record>)>,
+        buried: Vec<(EventKey, Box<Record>)>,
     ) -> Result<(), StoreError> {
         if !delivered.is_empty() {
             let names = names(&delivered, Place::Waiting);
@@ -78,11 +80,9 @@ impl Drainer {
         }
         // Without the lease nothing is written back: another may have delivered
         // and deleted it meanwhile, and it would come back to life.
-        let Some(session) = self.session.as_ref().filter(|s| s.halt.is_none()) else {
+        if self.session.as_ref().is_none_or(|s| s.halt.is_some()) {
             return Ok(());
-        };
-        kept.retain(|(key, _)| !session.gone.contains(key));
-        buried.retain(|(key, _)| !session.gone.contains(key));
+        }
         if !kept.is_empty() {
             let pairs: Vec<_> = kept
                 .iter()
@@ -131,13 +131,13 @@ impl Drainer {
     }
 
     /// The delivery's own time was over before the request's: nobody's fault.
-    fn abandoned(&mut self, flight: Flight, now: Now) -> (EventKey, Box<Record>) {
+    fn abandoned(&mut self, flight: Flight, now: Now) -> Failed {
         let Flight {
             key, mut record, ..
         } = flight;
         record.last_failure = "no answer before the end of the delivery".into();
         self.carry.queue.sleep(key, moment(now));
-        (key, record)
+        Failed::Kept(key, record)
     }
 
     fn transient(
@@ -235,13 +235,7 @@ impl Drainer {
         Failed::Kept(key, record)
     }
 
-    fn pause(
-        &mut self,
-        flight: Flight,
-        answer: &Answer,
-        reason: &str,
-        now: Now,
-    ) -> (EventKey, Box<Record>) {
+    fn pause(&mut self, flight: Flight, answer: &Answer, reason: &str, now: Now) -> Failed {
         let Flight {
             key, mut record, ..
         } = flight;
@@ -267,7 +261,7 @@ impl Drainer {
             control.reason = reason;
             control.retry_at = now.wall_ns + backoff::CAP.as_nanos() as u64;
         }
-        (key, record)
+        Failed::Kept(key, record)
     }
 
     fn refused(&mut self, flight: Flight, answer: &Answer, now: Now) -> Failed {
@@ -276,13 +270,8 @@ impl Drainer {
             control.mode == Mode::Paused || control.refusals + 1 >= REFUSALS
         });
         if paused {
-            let (key, record) = self.pause(
-                flight,
-                answer,
-                "the coordinator refuses event after event",
-                now,
-            );
-            return Failed::Kept(key, record);
+            let reason = "the coordinator refuses event after event";
+            return self.pause(flight, answer, reason, now);
         }
         let Flight {
             key, mut record, ..

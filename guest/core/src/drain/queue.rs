@@ -55,6 +55,11 @@ pub(super) struct Queue {
     values: Vec<(EventKey, Value)>,
 }
 
+/// Where the value of `key` is, if it was read.
+fn find(values: &[(EventKey, Value)], key: &EventKey) -> Option<usize> {
+    values.iter().position(|(k, _)| k == key)
+}
+
 /// Orders moments, which may be negative, as unsigned numbers.
 fn order(at: Moment) -> u64 {
     (at as u64) ^ (1 << 63)
@@ -153,7 +158,7 @@ impl Queue {
     pub fn unread(&mut self, probing: bool, taken: &[EventKey]) -> Vec<EventKey> {
         let mut next = Vec::new();
         let oldest = self.ready.peek().map(|Reverse((_, at))| self.keys[*at]);
-        if !probing && oldest.is_none_or(|key| self.value(&key).is_some()) {
+        if !probing && oldest.is_none_or(|key| find(&self.values, &key).is_some()) {
             return next;
         }
         let (mut heads, mut later) = (Vec::new(), Heap::new());
@@ -185,10 +190,24 @@ impl Queue {
                 self.push_later(&mut later, at);
             }
         }
-        self.ready.extend(heads);
-        self.values.retain(|(key, _)| next.contains(key));
-        next.retain(|key| self.value(key).is_none());
+        self.give_back(heads);
+        let mut old = core::mem::take(&mut self.values);
+        next.retain(|key| {
+            // What is read and comes no more among the next is forgotten.
+            let at = find(&old, key);
+            if let Some(at) = at {
+                self.values.push(old.remove(at));
+            }
+            at.is_none()
+        });
         next
+    }
+
+    /// Puts first events of lanes back among the ready ones.
+    fn give_back(&mut self, heads: Vec<Reverse<(u64, usize)>>) {
+        for head in heads {
+            self.ready.push(head);
+        }
     }
 
     /// Puts the event after that at `at` of the same lane on the heap, unless it is far from the
@@ -200,11 +219,6 @@ impl Queue {
                 later.push(Reverse((self.keys[at + 1].ns, at + 1)));
             }
         }
-    }
-
-    /// Where the value of `key` is, if it was read.
-    fn value(&self, key: &EventKey) -> Option<usize> {
-        self.values.iter().position(|(k, _)| k == key)
     }
 
     /// Keeps what was read.
@@ -222,7 +236,7 @@ impl Queue {
         while heads.len() < count
             && let Some(head) = self.ready.pop()
         {
-            if let Some(at) = self.value(&self.keys[head.0.1]) {
+            if let Some(at) = find(&self.values, &self.keys[head.0.1]) {
                 let value = self.values[at].1.as_deref();
                 let record = value.filter(|_| probing).map(Record::decode);
                 let tries = record.map_or(0, |r| r.map_or(0, |r| r.tries));
@@ -233,10 +247,10 @@ impl Queue {
             heads.push(head);
         }
         let taken = least.map(|(_, head, at)| {
-            heads.swap_remove(head);
-            self.values.swap_remove(at)
+            heads.remove(head);
+            self.values.remove(at)
         });
-        self.ready.extend(heads);
+        self.give_back(heads);
         taken
     }
 
