@@ -309,6 +309,45 @@ fn a_lease_that_was_taken_though_the_store_failed_is_known_as_ones_own() {
     ));
 }
 
+/// A drainer sent long after it had reserved the permit, the store failed before it could write that
+/// down, and a drop-oldest took the lease in between. Then the drainer went by the record alone, and
+/// forgot what it had sent itself.
+#[test]
+fn what_went_out_after_a_stall_is_known_though_it_was_never_written_down() {
+    let config = Config {
+        model: Model::Spin,
+        processes: 1,
+        fresh_instances: false,
+        timer: false,
+        rate_limit: 1,
+        max_in_flight: 16,
+        max_events: 8,
+        drop_oldest: true,
+        max_retries: 3,
+        dead_letter_after_s: 900,
+        poison: 2,
+        refused: 0,
+        faults: Faults {
+            refusing: 100,
+            swap: 10,
+            slow: 60,
+            ..Faults::default()
+        },
+        sabotage: None,
+    };
+    plan_holds(&written_out(
+        config,
+        &[
+            (report(0, 1), 13715692758671790299, true),
+            (report(0, 6), 14744593031235410955, false),
+            (report(0, 1), 7384179213939456141, false),
+            (Act::Crash { process: 0 }, 2867786534013800306, false),
+            (advance(3000), 14439942089037875063, true),
+            (report(0, 2), 15936253541614575994, false),
+        ],
+    ));
+}
+
 /// A backlog went out as the starts of 64 interactions and only then the rest, and a coordinator
 /// that restarted in between dropped the rest.
 #[test]

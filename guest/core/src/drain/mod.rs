@@ -166,6 +166,8 @@ pub struct Drainer {
     holder: String,
     token: u64,
     throttle: Throttle,
+    /// When the control record last took the log of the throttle.
+    noted: Moment,
     /// Whether the last poll gave out a request: it went out since, at the latest just now.
     sending: bool,
     carry: Carry,
@@ -214,6 +216,7 @@ impl Drainer {
             holder: [name, "#", &ascii(id.to_vec())].concat(),
             token: 0,
             sending: false,
+            noted: 0,
             throttle: Throttle::new(settings.rate_limit, nanos(settings.rate_period)),
             settings,
             carry: Carry {
@@ -283,7 +286,7 @@ impl Drainer {
             let reserved = control.reserved.min(self.settings.rate_limit) as usize;
             log.resize(log.len() + reserved, control.reserved_until);
             let log = log.into_iter().map(|at| from_wall(at, now, window));
-            self.throttle.load(log);
+            self.throttle.load(log, self.noted);
         }
         let at = moment(now);
         let mut wait = control.held_for(now);
@@ -471,7 +474,9 @@ impl Drainer {
                 self.carry.queue.read(key, value);
             }
         }
-        let Some((key, value)) = self.carry.queue.take(probing) else {
+        // More than a backoff can be was written before the clock was set back.
+        let latest = now.wall_ns + backoff::CAP.as_nanos() as u64;
+        let Some((key, value)) = self.carry.queue.take(probing, latest) else {
             return Ok(Advance::Again);
         };
         let Some(value) = value else {
@@ -481,9 +486,8 @@ impl Drainer {
         match Record::decode(&value) {
             Ok(record) => {
                 let wait = record.not_before_ns.saturating_sub(now.wall_ns);
-                // More than a backoff can be was written before the clock was set back.
                 // Clamped instead, it would be so at each reading, and never pass.
-                if wait == 0 || wait > backoff::CAP.as_nanos() as u64 {
+                if wait == 0 || record.not_before_ns > latest {
                     return Ok(Advance::Send(self.launch(key, Box::new(record), now)));
                 }
                 self.carry.queue.sleep(key, at + wait as Moment);
@@ -592,6 +596,7 @@ impl Drainer {
         for _ in 0..2 {
             if session.held.swap(store, random)? {
                 session.renewed_at = moment(now);
+                self.noted = session.renewed_at;
                 return Ok(());
             }
             if !session.held.only_knocked(store)? {
@@ -655,6 +660,7 @@ impl Drainer {
         let mut lost = false;
         for _ in 0..3 {
             if session.held.swap(store, random)? {
+                self.noted = at;
                 break;
             }
             if !session.held.only_knocked(store)? {

@@ -37,7 +37,7 @@ impl Drainer {
                 Some(flights.swap_remove(at).1)
             });
             let Some(mut flight) = flight else { continue };
-            let charged = self.count_try(&mut flight.record);
+            let charged = self.count_try(&mut flight.record, now);
             let gone = flight.gone;
             let failed = match verdict::judge(&answer) {
                 Verdict::Delivered => {
@@ -100,7 +100,7 @@ impl Drainer {
     /// Counts a try, however it ended; says whether a failure of it is charged:
     /// only if others got through since the try before, whatever came of that.
     /// What an outage does to all of them is no fault of this one.
-    fn count_try(&mut self, record: &mut Record) -> bool {
+    fn count_try(&mut self, record: &mut Record, now: Now) -> bool {
         let others = match &self.session {
             Some(session) => session.held.control.delivered_total,
             None => 0,
@@ -108,6 +108,8 @@ impl Drainer {
         let charged = record.tries > 0 && others > record.delivered_mark;
         record.delivered_mark = others;
         record.tries += 1;
+        // It may be tried again at once, unless it has to back off; a probe goes by when it was.
+        record.not_before_ns = now.wall_ns;
         charged
     }
 

@@ -227,26 +227,30 @@ impl Queue {
     }
 
     /// Takes the oldest event that may be sent, with its value; for a probe, of the oldest that
-    /// were read, the one that was tried least: one that is refused for its own sake would prove
-    /// nothing.
-    pub fn take(&mut self, probing: bool) -> Option<(EventKey, Value)> {
+    /// were read, the one whose last try is the longest ago: one that is refused for its own sake
+    /// proves nothing, so each gets its turn. A try after `latest_ns` was written down before the
+    /// clock was set back, and counts as none.
+    pub fn take(&mut self, probing: bool, latest_ns: u64) -> Option<(EventKey, Value)> {
         let count = if probing { READ_AHEAD } else { 1 };
         let mut heads = Vec::new();
-        let mut least: Option<(u32, usize, usize)> = None;
+        let mut first: Option<(u64, usize, usize)> = None;
         while heads.len() < count
             && let Some(head) = self.ready.pop()
         {
             if let Some(at) = find(&self.values, &self.keys[head.0.1]) {
                 let value = self.values[at].1.as_deref();
                 let record = value.filter(|_| probing).map(Record::decode);
-                let tries = record.map_or(0, |r| r.map_or(0, |r| r.tries));
-                if least.is_none_or(|(fewest, ..)| tries < fewest) {
-                    least = Some((tries, heads.len(), at));
+                let tried = match record {
+                    Some(Ok(record)) if record.not_before_ns <= latest_ns => record.not_before_ns,
+                    _ => 0,
+                };
+                if first.is_none_or(|(earliest, ..)| tried < earliest) {
+                    first = Some((tried, heads.len(), at));
                 }
             }
             heads.push(head);
         }
-        let taken = least.map(|(_, head, at)| {
+        let taken = first.map(|(_, head, at)| {
             heads.remove(head);
             self.values.remove(at)
         });

@@ -627,6 +627,25 @@ fn probes_are_not_all_spent_on_one_long_interaction() {
 }
 
 #[test]
+fn probes_take_turns_whatever_was_tried_more_often_before() {
+    // The good one is tried again and again while the coordinator is away.
+    let mut w = World::new(settings(), |_| status(503));
+    w.report(Action::Start, "good");
+    w.run(3_600_000);
+    assert!(w.receipts.len() > 100);
+    w.ms += 1;
+    for i in 0..4 {
+        w.report(Action::Start, &format!("bad{i}"));
+    }
+    w.coordinator = Box::new(|r| (status(if r.id == "good" { 401 } else { 422 }), 1));
+    w.run(200_000);
+    assert_eq!(w.status().breaker, Breaker::Paused);
+    w.coordinator = Box::new(|r| (status(if r.id == "good" { 200 } else { 422 }), 1));
+    w.run(400_000);
+    assert_eq!((w.status().waiting, w.status().dead_letters), (0, 4));
+}
+
+#[test]
 fn several_interactions_go_side_by_side_but_each_in_order() {
     let mut w = World::with_latency(unthrottled(), |_| (status(200), 100));
     for action in [Action::Start, Action::Progress, Action::Complete] {
