@@ -16,7 +16,8 @@
 //!
 //! Tens of actions: report (one, many, by several processes), deliver (several
 //! drainers, interleaved at each store operation), let time pass, jump a clock,
-//! stall or kill a process, change how the coordinator answers, redrive, purge.
+//! stall or kill a process, change how the coordinator answers or have it forget
+//! all starts, as the real one does when it restarts, redrive, purge.
 //! Any store operation can be refused, lose its answer before or after it took
 //! effect, take seconds, kill the process before or after it took effect; a swap
 //! can fail; a value can be read, or lie, damaged or cut short. The strict store
@@ -46,7 +47,9 @@
 //!    the period.
 //! 5. An event that was stored is sent again only after a lost answer, a crash, or
 //!    a lease that expired (or a damaged control record, which is a lease lost),
-//!    and always with the same idempotency key.
+//!    and always with the same idempotency key. After a lease that expired, what
+//!    another drainer sent and was refused can be put back by a redrive, and then
+//!    the first one may send it again.
 //! 6. Once faults stop and clocks agree, all that the coordinator would take is
 //!    gone within the longest hold it asked for (an hour, where clocks jumped and
 //!    there was any), two minutes, and four times what the throttle takes.
@@ -60,6 +63,11 @@
 //!    acceptor refused is refused by it as a whole.
 //! 10. A purge says how many events it deleted, and `dropped_total` how many were
 //!     dropped: exactly, where the store fails at nothing in between.
+//! 11. What is open at the coordinator, its start known and its end not, overlaps
+//!     in reported time with the newest event that was sent, or was in flight
+//!     beside it: a coordinator that forgets orphans no more than that. Checked
+//!     where one process delivers, the store and the clocks are sound, and no try
+//!     has failed so far, since failures change the order.
 //!
 //! That the oracle can fail is tested too: [`Sabotage`] has a lie for each.
 #![deny(missing_docs)]

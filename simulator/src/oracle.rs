@@ -41,6 +41,8 @@ pub enum Invariant {
     Whole,
     /// 10: what was purged or dropped is counted, neither more nor less.
     Counted,
+    /// 11: the oldest event goes first, so that few interactions are open at the coordinator.
+    OldestFirst,
 }
 
 /// An invariant that does not hold, and how.
@@ -181,6 +183,16 @@ pub(crate) struct Ledger {
     pub meant_to_drop: u64,
     /// A drop-oldest was broken off, or what it wrote down was lost.
     pub drops_unsure: bool,
+    /// Whether there is one drainer, and no failure so far that could change the order.
+    pub orderly: bool,
+    /// Interactions that the coordinator knows the start of, and not the end.
+    open: BTreeSet<u64>,
+    /// Those whose start it forgot.
+    forgotten: BTreeSet<u64>,
+    /// When the newest event that was sent had been accepted.
+    newest_ns: u64,
+    /// Interactions that were in flight when it was sent, its own among them.
+    beside_newest: BTreeSet<u64>,
 }
 
 impl Ledger {
@@ -389,6 +401,67 @@ impl Ledger {
         self.violate(Invariant::InOrder, what);
     }
 
+    /// Invariant 11, once `event` is in flight and the coordinator has it, or has not: what is open
+    /// there overlaps in reported time with the newest event that was sent, or was in flight beside
+    /// it. Says whether the coordinator had forgotten the start.
+    pub fn check_oldest_first(&mut self, event: usize, stored: bool) -> bool {
+        let Event {
+            interaction, keys, ..
+        } = &self.events[event];
+        let Some(key) = keys.first() else {
+            return false;
+        };
+        let (interaction, stage) = (*interaction, key.stage);
+        if key.ns > self.newest_ns {
+            self.newest_ns = key.ns;
+            let flying = self.in_flight.iter();
+            let flying = flying.map(|(_, event)| self.events[*event].interaction);
+            self.beside_newest = flying.collect();
+        }
+        if stored && stage == Stage::Start {
+            self.open.insert(interaction);
+        }
+        if stored && stage == Stage::End {
+            self.open.remove(&interaction);
+        }
+        self.check_open();
+        stored && stage != Stage::Start && self.forgotten.contains(&interaction)
+    }
+
+    fn check_open(&mut self) {
+        if !self.orderly || self.jumped {
+            return;
+        }
+        let overlaps = |interaction: u64| {
+            let mut events = self.events.iter().filter(|e| e.interaction == interaction);
+            // What a purge or a drop-oldest took away never ends.
+            let ended = |e: &Event| {
+                let key = e.keys.first();
+                key.is_some_and(|k| k.stage == Stage::End && k.ns <= self.newest_ns)
+                    && !(e.purged || e.dropped)
+            };
+            !events.any(ended)
+        };
+        let late = |i: &&u64| !self.beside_newest.contains(i) && !overlaps(**i);
+        let late: Vec<_> = self.open.iter().filter(late).collect();
+        if !late.is_empty() {
+            let what = format!(
+                "{} interactions are open at the coordinator, {late:?} of them though newer ones went out",
+                self.open.len(),
+            );
+            self.violate(Invariant::OldestFirst, what);
+        }
+    }
+
+    /// The coordinator forgets all starts; says how many interactions that orphans.
+    pub fn forget(&mut self) -> usize {
+        self.check_open();
+        let open = std::mem::take(&mut self.open);
+        let orphans = open.len();
+        self.forgotten.extend(open);
+        orphans
+    }
+
     /// Invariant 4.
     pub fn check_throttle(&mut self, limit: u32, period_ns: u64) {
         if limit == 0 {
@@ -490,6 +563,8 @@ impl Ledger {
                     "second delivery: a crash"
                 } else if a.instance != b.instance && broken_off || overlap {
                     "second delivery: a lease expired"
+                } else if broken_off && self.put_back_by_redrive(at, &a, &b) {
+                    "second delivery: a lease expired, another made a dead letter of it, a redrive put it back"
                 } else if self
                     .control_damaged
                     .iter()
@@ -504,6 +579,19 @@ impl Ledger {
                 self.excuse(excuse);
             }
         }
+    }
+
+    /// Whether between `a` and `b` another drainer than that of `a` sent the event, which it could
+    /// not know to be delivered, made a dead letter of it, and a redrive put that back.
+    fn put_back_by_redrive(&self, at: usize, a: &Receipt, b: &Receipt) -> bool {
+        let event = &self.events[at];
+        let mut receipts = event.receipts.iter().map(|r| &self.receipts[*r]);
+        event.redriven
+            && event.stored_at <= b.sent
+            && receipts.any(|r| {
+                let between = a.sent < r.sent && r.sent <= event.stored_at;
+                between && r.instance != a.instance && !r.stored
+            })
     }
 
     /// Invariant 7: whether something happened to the interaction of `event` for which a dead

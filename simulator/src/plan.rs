@@ -59,6 +59,8 @@ pub enum Sabotage {
     KeepsDropped,
     /// Each try carries another idempotency key.
     ChangesKeys,
+    /// Listings leave out the ends of interactions until the faults stop.
+    HidesEnds,
 }
 
 /// Faults, each by how often it happens in a thousand operations.
@@ -175,6 +177,8 @@ pub enum Act {
     },
     /// The coordinator changes its ways.
     Weather(Weather),
+    /// The coordinator restarts, and forgets the starts that it knows.
+    Forget,
     /// A process puts dead letters back.
     Redrive {
         /// Which.
@@ -222,6 +226,9 @@ pub struct Plan {
     pub actions: Vec<Action>,
 }
 
+/// Tells the dice of [`Act::Forget`] from those of the rest.
+const FORGETS: u64 = 0x666f_7267_6574;
+
 impl Plan {
     /// The plan of `seed`. Which faults it is open to, which actions it has and
     /// how often, differs from seed to seed: runs with few kinds of faults get
@@ -230,7 +237,18 @@ impl Plan {
     pub fn random(seed: u64, model: Model, mix: Mix) -> Self {
         let dice = &mut Dice::new(seed);
         let config = config(dice, model, mix);
-        let actions = actions(dice, &config, mix);
+        let mut actions = actions(dice, &config, mix);
+        // By dice of its own and without taking time, so that the rest stays as it is.
+        let dice = &mut Dice::new(seed ^ FORGETS);
+        if dice.chance(300) {
+            let at = dice.between(0, actions.len() as u64 + 1) as usize;
+            let forget = Action {
+                act: Act::Forget,
+                seed: dice.bits(),
+                faulty: false,
+            };
+            actions.insert(at, forget);
+        }
         Self {
             seed,
             config,

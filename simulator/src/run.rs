@@ -139,7 +139,7 @@ fn size(plan: &Plan) -> (usize, usize) {
 /// The invariants, for those who count them.
 impl Invariant {
     /// All of them, in order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::NoPanic,
         Self::NothingLost,
         Self::NothingElse,
@@ -151,5 +151,6 @@ impl Invariant {
         Self::OnlyTheNamed,
         Self::Whole,
         Self::Counted,
+        Self::OldestFirst,
     ];
 }

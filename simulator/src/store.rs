@@ -227,7 +227,8 @@ impl<'w> Handle<'w> {
         let listed = |name: &str| self.listed.iter().any(|n| n == name);
         let left_over = ledger.later(place, &key, listed);
         let named = by_hand && !left_over;
-        if named || matches!(self.role, Role::Redrive { .. }) && place == Place::Dead {
+        let moved = matches!(self.role, Role::Redrive { .. }) && place == Place::Dead;
+        if named || moved && !left_over {
             self.named.push(name.into());
         }
         if named && self.role == Role::Accept {
@@ -430,6 +431,11 @@ impl Store for Handle<'_> {
         }
         match world.config.sabotage {
             Some(Sabotage::ListsNothing) if world.calm.get() => names.clear(),
+            Some(Sabotage::HidesEnds) if self.role == Role::Drain && !world.calm.get() => {
+                let end =
+                    |n: &String| EventKey::parse(n).is_some_and(|(_, key)| key.stage == Stage::End);
+                names.retain(|n| !end(n));
+            }
             Some(Sabotage::HidesOldest) if self.role == Role::Drain => {
                 let mut seen = Vec::new();
                 names.retain(|n| match EventKey::parse(n) {

@@ -172,7 +172,14 @@ impl World {
             trace: RefCell::new(traced.then(Vec::new)),
             config,
         };
-        world.ledger.borrow_mut().several = world.config.processes > 1;
+        {
+            let ledger = &mut *world.ledger.borrow_mut();
+            let config = &world.config;
+            ledger.several = config.processes > 1;
+            ledger.orderly = config.processes == 1
+                && config.faults == Faults::default()
+                && config.poison + config.refused == 0;
+        }
         for process in 0..world.config.processes {
             world.start(process);
         }
@@ -301,6 +308,7 @@ impl World {
         let instance = meta.instance;
         let mut ledger = self.ledger.borrow_mut();
         ledger.in_flight.retain(|(sender, _)| *sender != instance);
+        ledger.orderly = false;
         meta.up_at = now + delay;
         meta.live = false;
         self.slots.borrow_mut()[process] = Slot::Down;
@@ -550,6 +558,7 @@ impl World {
         if transient {
             self.hit("verdict: transient");
         }
+        ledger.orderly = false;
         if let Some(event) = pending.event {
             ledger.events[event].failures.push(Failed {
                 sent: pending.sent,
@@ -654,6 +663,12 @@ impl World {
         });
         ledger.in_flight.push((instance, event));
         ledger.events[event].receipts.push(receipt);
+        if ledger.orderly {
+            self.hit("open interactions: checked");
+        }
+        if ledger.check_oldest_first(event, fate.stored) {
+            self.hit("event: orphaned");
+        }
         let (at, answer) = match fate.answer {
             Some(answer) => (received + takes, answer),
             None => (u64::MAX, Answer::TimedOut),
@@ -915,7 +930,9 @@ impl World {
     pub fn act(&self, action: Action) {
         *self.dice.borrow_mut() = Dice::new(action.seed);
         self.faulty.set(action.faulty);
-        self.pass(MS);
+        if action.act != Act::Forget {
+            self.pass(MS);
+        }
         self.tell(|| format!("{:?}", action.act));
         match action.act {
             Act::Report { process, count } => self.report(process, count),
@@ -950,6 +967,16 @@ impl World {
                 }
             }
             Act::Weather(weather) => self.weather.set(weather),
+            Act::Forget => {
+                let mut ledger = self.ledger.borrow_mut();
+                let orderly = ledger.orderly;
+                if ledger.forget() > 0 {
+                    self.hit("coordinator: forgets starts");
+                    if orderly {
+                        self.hit("coordinator: forgets starts in an orderly run");
+                    }
+                }
+            }
             Act::Redrive { process, one } => self.redrive(process, one),
             Act::Purge {
                 process,

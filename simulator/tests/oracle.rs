@@ -54,6 +54,11 @@ fn a_key_that_changes_between_tries_is_seen() {
 }
 
 #[test]
+fn a_listing_that_hides_ends_leaves_interactions_open_at_the_coordinator() {
+    sees(Sabotage::HidesEnds, Invariant::OldestFirst);
+}
+
+#[test]
 fn a_listing_that_stays_empty_never_drains() {
     sees(Sabotage::ListsNothing, Invariant::Drains);
 }

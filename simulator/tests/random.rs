@@ -23,7 +23,7 @@ fn explore(model: Model, mix: Mix, reached: &[&str]) {
     }
 }
 
-const ANSWERS: [&str; 14] = [
+const ANSWERS: [&str; 17] = [
     "answer: 2xx",
     "answer: 409",
     "answer: 408 or 425",
@@ -38,6 +38,9 @@ const ANSWERS: [&str; 14] = [
     "answer: 4xx",
     "event: redriven",
     "event: dropped",
+    "event: orphaned",
+    "open interactions: checked",
+    "coordinator: forgets starts in an orderly run",
 ];
 
 const CRASHES: [&str; 6] = [

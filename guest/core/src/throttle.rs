@@ -71,9 +71,10 @@ impl Throttle {
         self.limit == 0
     }
 
-    /// Replaces the log of past sends by what another instance wrote down.
-    pub fn load(&mut self, log: impl Iterator<Item = Moment>) {
-        self.settled.clear();
+    /// Replaces the log of past sends by what another instance wrote down, but for those that count
+    /// from after `noted`, when this one wrote its own down: the other cannot know of them.
+    pub fn load(&mut self, log: impl Iterator<Item = Moment>, noted: Moment) {
+        self.settled.retain(|at| *at > noted);
         log.for_each(|at| self.settle(at));
         self.reserved = 0;
     }
@@ -185,6 +186,17 @@ mod tests {
     const SECOND: Moment = 1_000_000_000;
     const PERIOD: Duration = Duration::from_secs(1);
     const GUARD: Moment = 50_000_000;
+
+    #[test]
+    fn a_log_that_is_loaded_replaces_what_was_written_down_and_nothing_else() {
+        let mut t = Throttle::new(3, PERIOD);
+        for (token, at) in [(1, 100), (2, 200)] {
+            t.send(token, at);
+            t.answered(token, at);
+        }
+        t.load([150].into_iter(), 100);
+        assert_eq!(t.log(300), [150, 200]);
+    }
 
     #[test]
     fn a_burst_is_let_through_and_the_next_one_waits_a_window() {

@@ -13,7 +13,8 @@
 //! ```
 //!
 //! One drainer at a time, by the lease in the [`control`](crate::control) record. Events of one
-//! interaction go in order, those of several side by side.
+//! interaction go in order, those of several side by side, and of all that may be sent the oldest
+//! goes next.
 
 mod outcome;
 mod queue;
@@ -39,10 +40,6 @@ use alloc::sync::Arc;
 use core::time::Duration;
 use queue::Queue;
 
-/// Records read ahead at once.
-const READ_AHEAD: usize = 64;
-/// Bytes of bodies read ahead at once.
-const READ_AHEAD_BYTES: usize = 1 << 20;
 /// How long a listing is good for.
 const LISTING_LIFE: Duration = Duration::from_secs(30);
 /// How often to look for arrivals while requests are under way.
@@ -134,6 +131,9 @@ struct Flight {
     record: Box<Record>,
     /// Whether it was given all of `request_timeout`.
     in_full: bool,
+    /// Whether the store no longer has it, because a drainer whose lease had expired dealt with it:
+    /// it is not written back.
+    gone: bool,
 }
 
 /// Why a session sends nothing more.
@@ -179,6 +179,8 @@ pub struct Drainer {
     holder: String,
     token: u64,
     throttle: Throttle,
+    /// When the control record last took the log of the throttle.
+    noted: Moment,
     /// Whether the last poll gave out a request: it went out since, at the latest just now.
     sending: bool,
     carry: Carry,
@@ -186,6 +188,17 @@ pub struct Drainer {
     undeleted: Vec<EventKey>,
     session: Option<Session>,
     notes: Vec<Note>,
+}
+
+/// The events in flight that are in the store.
+fn in_flight(flights: &[(u64, Flight)]) -> Vec<EventKey> {
+    let mut keys = Vec::new();
+    for (_, flight) in flights {
+        if !flight.gone {
+            keys.push(flight.key);
+        }
+    }
+    keys
 }
 
 fn moment(now: Now) -> Moment {
@@ -216,6 +229,7 @@ impl Drainer {
             holder: [name, "#", &ascii(id.to_vec())].concat(),
             token: 0,
             sending: false,
+            noted: 0,
             throttle: Throttle::new(settings.rate_limit, settings.rate_period),
             settings,
             carry: Carry {
@@ -257,8 +271,10 @@ impl Drainer {
             return Ok(Some(race));
         };
         held.clamp(store, random, now, self.settings.rate_period)?;
-        if held.control.holder == self.holder {
-            held.control.holder.clear(); // left over from a delivery that the store broke off
+        // Left over from a delivery that the store broke off, maybe as it began.
+        let left_over = held.control.holder == self.holder;
+        if left_over {
+            held.control.holder.clear();
         }
         if held.knock(store, random, now)? {
             let next = Some(held.control.lease_left(now));
@@ -269,7 +285,7 @@ impl Drainer {
             }));
         }
         let control = &held.control;
-        let ours = control.epoch == self.carry.epoch && control.epoch != 0;
+        let ours = self.carry.epoch != 0 && (left_over || control.epoch == self.carry.epoch);
         if !ours {
             let window = self.settings.rate_period;
             let mut log = control.log.clone();
@@ -277,7 +293,7 @@ impl Drainer {
             let reserved = control.reserved.min(self.settings.rate_limit) as usize;
             log.resize(log.len() + reserved, control.reserved_until);
             let log = log.into_iter().map(|at| from_wall(at, now, window));
-            self.throttle.load(log);
+            self.throttle.load(log, self.noted);
         }
         let at = moment(now);
         let mut wait = control.held_for(now);
@@ -295,12 +311,12 @@ impl Drainer {
                 ..Delivery::default()
             }));
         }
-        if !held.acquire(store, random, &self.holder, now)? {
-            return Ok(Some(race));
-        }
         let fresh = at - self.carry.listed_at < nanos(LISTING_LIFE);
         if !ours || !fresh {
             self.carry.queue = Queue::default();
+        }
+        if !held.acquire(store, random, &self.holder, now)? {
+            return Ok(Some(race));
         }
         self.carry.epoch = held.control.epoch;
         self.session = Some(Session {
@@ -457,18 +473,35 @@ impl Drainer {
             return Ok(Advance::Until(Some(at)));
         }
 
-        if self.carry.queue.window_is_empty() {
-            self.read_ahead(store, now)?;
+        let taken = in_flight(&session.flights);
+        let unread = self.carry.queue.unread(probing, &taken);
+        if !unread.is_empty() {
+            let values = store.get_many(&names(&unread, Place::Waiting))?;
+            for (key, value) in unread.into_iter().zip(values) {
+                self.carry.queue.read(key, value);
+            }
         }
-        let taken = if probing {
-            self.carry.queue.take_least_tried()
-        } else {
-            self.carry.queue.take_oldest()
-        };
-        let Some((key, record)) = taken else {
+        // More than a backoff can be was written before the clock was set back.
+        let latest = now.wall_ns + backoff::CAP.as_nanos() as u64;
+        let Some((key, value)) = self.carry.queue.take(probing, latest) else {
             return Ok(Advance::Again);
         };
-        Ok(Advance::Send(self.launch(key, record, now)))
+        let Some(value) = value else {
+            self.carry.queue.remove(key); // purged meanwhile
+            return Ok(Advance::Again);
+        };
+        match Record::decode(&value) {
+            Ok(record) => {
+                let wait = record.not_before_ns.saturating_sub(now.wall_ns);
+                // Clamped instead, it would be so at each reading, and never pass.
+                if wait == 0 || record.not_before_ns > latest {
+                    return Ok(Advance::Send(self.launch(key, Box::new(record), now)));
+                }
+                self.carry.queue.sleep(key, at + wait as Moment);
+            }
+            Err(why) => self.set_aside_unread(store, key, &value, &why.message())?,
+        }
+        Ok(Advance::Again)
     }
 
     fn launch(&mut self, key: EventKey, record: Box<Record>, now: Now) -> Outgoing {
@@ -497,41 +530,12 @@ impl Drainer {
                     key,
                     record,
                     in_full,
+                    gone: false,
                 },
             ));
         }
         outgoing.deadline_mono_ns = deadline.max(0) as u64;
         outgoing
-    }
-
-    /// Reads the records of the events that are next.
-    fn read_ahead(&mut self, store: &mut dyn Store, now: Now) -> Result<(), StoreError> {
-        let keys = self.carry.queue.unread(READ_AHEAD, READ_AHEAD_BYTES);
-        if keys.is_empty() {
-            return Ok(());
-        }
-        let names = names(&keys, Place::Waiting);
-        let values = store.get_many(&names)?;
-        for (key, value) in keys.into_iter().zip(values) {
-            let Some(value) = value else {
-                self.carry.queue.remove(key); // purged meanwhile
-                continue;
-            };
-            match Record::decode(&value) {
-                Ok(record) => {
-                    let wait = record.not_before_ns.saturating_sub(now.wall_ns);
-                    // More than a backoff can be was written before the clock was set back.
-                    // Clamped instead, it would be so at each reading, and never pass.
-                    if wait > 0 && wait <= backoff::CAP.as_nanos() as u64 {
-                        self.carry.queue.sleep(key, moment(now) + wait as Moment);
-                    } else {
-                        self.carry.queue.read(key, Box::new(record));
-                    }
-                }
-                Err(why) => self.set_aside_unread(store, key, &value, &why.message())?,
-            }
-        }
-        Ok(())
     }
 
     /// Lists the store and takes over what waits.
@@ -545,7 +549,10 @@ impl Drainer {
         control.listed_ns = now.wall_ns;
         (control.dead, control.dead_bytes) = (dead.len() as u64, bytes(&dead));
         (control.waiting, control.waiting_bytes) = (0, 0);
-        let taken: Vec<_> = session.flights.iter().map(|(_, f)| f.key).collect();
+        for (_, flight) in &mut session.flights {
+            flight.gone = !waiting.contains(&flight.key);
+        }
+        let taken = in_flight(&session.flights);
         let mut graves: Vec<_> = dead.iter().map(|k| k.interaction).collect();
         sort(&mut graves, |a, b| a < b);
         let mut followers = Vec::new();
@@ -596,6 +603,7 @@ impl Drainer {
         for _ in 0..2 {
             if session.held.swap(store, random)? {
                 session.renewed_at = moment(now);
+                self.noted = session.renewed_at;
                 return Ok(());
             }
             if !session.held.only_knocked(store)? {
@@ -659,6 +667,7 @@ impl Drainer {
         let mut lost = false;
         for _ in 0..3 {
             if session.held.swap(store, random)? {
+                self.noted = at;
                 break;
             }
             if !session.held.only_knocked(store)? {

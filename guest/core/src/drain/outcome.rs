@@ -37,24 +37,26 @@ impl Drainer {
                 Some(flights.swap_remove(at).1)
             });
             let Some(mut flight) = flight else { continue };
-            let charged = self.count_try(&mut flight.record);
-            match verdict::judge(&answer) {
+            let charged = self.count_try(&mut flight.record, now);
+            let gone = flight.gone;
+            let failed = match verdict::judge(&answer) {
                 Verdict::Delivered => {
                     self.delivered(&flight);
                     delivered.push(flight.key);
+                    continue;
                 }
                 _ if matches!(answer, Answer::TimedOut) && !flight.in_full => {
-                    kept.push(self.abandoned(flight, now));
+                    self.abandoned(flight, now)
                 }
-                Verdict::Transient => match self.transient(flight, charged, &answer, random, now) {
-                    Failed::Kept(key, record) => kept.push((key, record)),
-                    Failed::Dead(key, record) => buried.push((key, record)),
-                },
-                Verdict::Pause(reason) => kept.push(self.pause(flight, &answer, reason, now)),
-                Verdict::Refused => match self.refused(flight, &answer, now) {
-                    Failed::Kept(key, record) => kept.push((key, record)),
-                    Failed::Dead(key, record) => buried.push((key, record)),
-                },
+                Verdict::Transient => self.transient(flight, charged, &answer, random, now),
+                Verdict::Pause(reason) => self.pause(flight, &answer, reason, now),
+                Verdict::Refused => self.refused(flight, &answer, now),
+            };
+            match failed {
+                // Written back, it would come back to life.
+                _ if gone => {}
+                Failed::Kept(key, record) => kept.push((key, record)),
+                Failed::Dead(key, record) => buried.push((key, record)),
             }
         }
         if let Err(e) = self.write_outcomes(store, delivered, kept, buried) {
@@ -98,7 +100,7 @@ impl Drainer {
     /// Counts a try, however it ended; says whether a failure of it is charged:
     /// only if others got through since the try before, whatever came of that.
     /// What an outage does to all of them is no fault of this one.
-    fn count_try(&mut self, record: &mut Record) -> bool {
+    fn count_try(&mut self, record: &mut Record, now: Now) -> bool {
         let others = match &self.session {
             Some(session) => session.held.control.delivered_total,
             None => 0,
@@ -106,6 +108,8 @@ impl Drainer {
         let charged = record.tries > 0 && others > record.delivered_mark;
         record.delivered_mark = others;
         record.tries += 1;
+        // It may be tried again at once, unless it has to back off; a probe goes by when it was.
+        record.not_before_ns = now.wall_ns;
         charged
     }
 
@@ -129,13 +133,13 @@ impl Drainer {
     }
 
     /// The delivery's own time was over before the request's: nobody's fault.
-    fn abandoned(&mut self, flight: Flight, now: Now) -> (EventKey, Box<Record>) {
+    fn abandoned(&mut self, flight: Flight, now: Now) -> Failed {
         let Flight {
             key, mut record, ..
         } = flight;
         record.last_failure = "no answer before the end of the delivery".into();
         self.carry.queue.sleep(key, moment(now));
-        (key, record)
+        Failed::Kept(key, record)
     }
 
     fn transient(
@@ -233,13 +237,7 @@ impl Drainer {
         Failed::Kept(key, record)
     }
 
-    fn pause(
-        &mut self,
-        flight: Flight,
-        answer: &Answer,
-        reason: &str,
-        now: Now,
-    ) -> (EventKey, Box<Record>) {
+    fn pause(&mut self, flight: Flight, answer: &Answer, reason: &str, now: Now) -> Failed {
         let Flight {
             key, mut record, ..
         } = flight;
@@ -265,7 +263,7 @@ impl Drainer {
             control.reason = reason;
             control.retry_at = now.wall_ns + backoff::CAP.as_nanos() as u64;
         }
-        (key, record)
+        Failed::Kept(key, record)
     }
 
     fn refused(&mut self, flight: Flight, answer: &Answer, now: Now) -> Failed {
@@ -274,13 +272,8 @@ impl Drainer {
             control.mode == Mode::Paused || control.refusals + 1 >= REFUSALS
         });
         if paused {
-            let (key, record) = self.pause(
-                flight,
-                answer,
-                "the coordinator refuses event after event",
-                now,
-            );
-            return Failed::Kept(key, record);
+            let reason = "the coordinator refuses event after event";
+            return self.pause(flight, answer, reason, now);
         }
         let Flight {
             key, mut record, ..

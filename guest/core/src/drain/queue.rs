@@ -1,11 +1,16 @@
 //! The waiting events as the drainer knows them: one lane per interaction, in
 //! order; lanes side by side.
 //!
-//! A lane is in exactly one of four places: among the ready ones, asleep until
-//! some moment, in the window (its first record is read), or with the owner,
-//! who took its first event to send it and gives the lane back with
-//! [`sleep`](Queue::sleep), [`remove`](Queue::remove) or
-//! [`take_lane`](Queue::take_lane).
+//! A lane is in exactly one of three places: among the ready ones, asleep until
+//! some moment, or with the owner, who took its first event to send it and
+//! gives the lane back with [`sleep`](Queue::sleep), [`remove`](Queue::remove)
+//! or [`take_lane`](Queue::take_lane).
+//!
+//! The oldest event goes first, over all lanes, so values are read ahead by
+//! event and not by lane: those of the first events of lanes, and of what comes
+//! after them or after what is being sent. What is read is what the store had
+//! while the lease was held, and nobody else writes under it; what the owner
+//! took and wrote anew is read anew.
 
 use crate::outbox::{EventKey, Record, Stage};
 use crate::prelude::*;
@@ -14,6 +19,13 @@ use crate::throttle::Moment;
 use alloc::collections::BinaryHeap;
 use core::cmp::Reverse;
 
+/// Values read ahead.
+const READ_AHEAD: usize = 64;
+/// Values read ahead of one lane, so that a long one leaves room for the others.
+const READ_AHEAD_IN_LANE: usize = 4;
+/// Bytes of bodies read ahead.
+const READ_AHEAD_BYTES: usize = 1 << 20;
+
 /// Events `next..end` of the listing.
 #[derive(Debug, Clone, Copy)]
 struct Lane {
@@ -21,8 +33,11 @@ struct Lane {
     end: usize,
 }
 
-/// Lanes by something to order them by, smallest first.
+/// Lanes or events by something to order them by, smallest first.
 type Heap = BinaryHeap<Reverse<(u64, usize)>>;
+
+/// What the store has under a key; none when it was purged meanwhile.
+type Value = Option<Vec<u8>>;
 
 /// All lanes.
 #[derive(Debug, Default)]
@@ -32,12 +47,17 @@ pub(super) struct Queue {
     lanes: Vec<Lane>,
     /// Lanes that have events left.
     open: usize,
-    /// By the age of their first events.
+    /// The first events of the ready lanes, by their age.
     ready: Heap,
-    /// By the moment they wake.
+    /// Lanes by the moment they wake.
     asleep: Heap,
-    /// The ready lanes that come next, with the records of their first events.
-    window: Vec<(usize, Box<Record>)>,
+    /// What was read ahead.
+    values: Vec<(EventKey, Value)>,
+}
+
+/// Where the value of `key` is, if it was read.
+fn find(values: &[(EventKey, Value)], key: &EventKey) -> Option<usize> {
+    values.iter().position(|(k, _)| k == key)
 }
 
 /// Orders moments, which may be negative, as unsigned numbers.
@@ -54,6 +74,7 @@ impl Queue {
     /// with the owner; how long other lanes sleep is kept.
     pub fn relist(&mut self, mut keys: Vec<EventKey>, taken: &[EventKey]) {
         let old = core::mem::take(self);
+        self.values = old.values;
         // The start goes first, whatever the clocks of its writers said.
         sort(&mut keys, |a, b| {
             let rank = |k: &EventKey| (k.interaction, k.stage != Stage::Start, k.ns, k.random);
@@ -109,7 +130,7 @@ impl Queue {
 
     /// Lanes that may send.
     pub fn ready(&self) -> usize {
-        self.ready.len() + self.window.len()
+        self.ready.len()
     }
 
     /// When the next sleeping lane wakes.
@@ -127,65 +148,114 @@ impl Queue {
     }
 
     fn make_ready(&mut self, lane: usize) {
-        let first = self.keys[self.lanes[lane].next];
-        self.ready.push(Reverse((first.ns, lane)));
+        let first = self.lanes[lane].next;
+        self.ready.push(Reverse((self.keys[first].ns, first)));
     }
 
-    /// Takes the oldest ready lanes out, to read the records of their first
-    /// events: at most `count` and, beyond the first, `bytes` of bodies.
-    pub fn unread(&mut self, count: usize, bytes: usize) -> Vec<EventKey> {
-        let mut keys = Vec::new();
-        let mut left = bytes;
-        while keys.len() < count
-            && let Some(Reverse((_, lane))) = self.ready.peek()
-        {
-            let key = self.keys[self.lanes[*lane].next];
-            match left.checked_sub(key.size as usize) {
+    /// The events that come next and whose values are yet to be read: none as long as that of the
+    /// oldest which may be sent is at hand. For a probe the first events of many lanes, else in
+    /// the order in which they will go if all goes well, `taken` being sent just now.
+    pub fn unread(&mut self, probing: bool, taken: &[EventKey]) -> Vec<EventKey> {
+        let mut next = Vec::new();
+        let oldest = self.ready.peek().map(|Reverse((_, at))| self.keys[*at]);
+        if !probing && oldest.is_none_or(|key| find(&self.values, &key).is_some()) {
+            return next;
+        }
+        let (mut heads, mut later) = (Vec::new(), Heap::new());
+        for key in taken {
+            if let Some(lane) = self.lane_from_owner(key)
+                && !probing
+            {
+                self.push_later(&mut later, self.lanes[lane].next);
+            }
+        }
+        let mut left = READ_AHEAD_BYTES;
+        while next.len() < READ_AHEAD {
+            // What may be sent goes before all that may not yet.
+            let head = next.is_empty() || self.ready.peek() > later.peek();
+            let event = if head { self.ready.pop() } else { later.pop() };
+            let Some(Reverse((age, at))) = event else {
+                break;
+            };
+            if head {
+                heads.push(Reverse((age, at)));
+            }
+            match left.checked_sub(self.keys[at].size as usize) {
                 Some(rest) => left = rest,
-                None if keys.is_empty() => left = 0,
+                None if next.is_empty() => left = 0,
                 None => break,
             }
-            self.ready.pop();
-            keys.push(key);
+            next.push(self.keys[at]);
+            if !probing {
+                self.push_later(&mut later, at);
+            }
         }
-        keys
+        self.give_back(heads);
+        let mut old = core::mem::take(&mut self.values);
+        next.retain(|key| {
+            // What is read and comes no more among the next is forgotten.
+            let at = find(&old, key);
+            if let Some(at) = at {
+                self.values.push(old.remove(at));
+            }
+            at.is_none()
+        });
+        next
     }
 
-    /// Puts a lane into the window, with the record of its first event.
-    pub fn read(&mut self, key: EventKey, record: Box<Record>) {
-        if let Some(lane) = self.lane(&key) {
-            self.window.push((lane, record));
+    /// Puts first events of lanes back among the ready ones.
+    fn give_back(&mut self, heads: Vec<Reverse<(u64, usize)>>) {
+        for head in heads {
+            self.ready.push(head);
         }
     }
 
-    /// Whether no lane is in the window.
-    pub fn window_is_empty(&self) -> bool {
-        self.window.is_empty()
-    }
-
-    /// Takes the oldest event of the window.
-    pub fn take_oldest(&mut self) -> Option<(EventKey, Box<Record>)> {
-        self.take(0)
-    }
-
-    /// Takes the event of the window that was tried least: a probe with an
-    /// event that is refused for its own sake would prove nothing.
-    pub fn take_least_tried(&mut self) -> Option<(EventKey, Box<Record>)> {
-        let tries = self
-            .window
-            .iter()
-            .enumerate()
-            .map(|(i, (_, record))| (record.tries, i));
-        let (_, least) = tries.min()?;
-        self.take(least)
-    }
-
-    fn take(&mut self, at: usize) -> Option<(EventKey, Box<Record>)> {
-        if at >= self.window.len() {
-            return None;
+    /// Puts the event after that at `at` of the same lane on the heap, unless it is far from the
+    /// first.
+    fn push_later(&self, later: &mut Heap, at: usize) {
+        if let Some(lane) = self.lane(&self.keys[at]) {
+            let Lane { next, end } = self.lanes[lane];
+            if at + 1 < end.min(next + READ_AHEAD_IN_LANE) {
+                later.push(Reverse((self.keys[at + 1].ns, at + 1)));
+            }
         }
-        let (lane, record) = self.window.remove(at);
-        Some((self.keys[self.lanes[lane].next], record))
+    }
+
+    /// Keeps what was read.
+    pub fn read(&mut self, key: EventKey, value: Value) {
+        self.values.push((key, value));
+    }
+
+    /// Takes the oldest event that may be sent, with its value; for a probe, of the oldest that
+    /// were read, the one whose last try is the longest ago: one that is refused for its own sake
+    /// proves nothing, so each gets its turn. A try after `latest_ns` was written down before the
+    /// clock was set back, and counts as none.
+    pub fn take(&mut self, probing: bool, latest_ns: u64) -> Option<(EventKey, Value)> {
+        let count = if probing { READ_AHEAD } else { 1 };
+        let mut heads = Vec::new();
+        let mut first: Option<(u64, usize, usize)> = None;
+        while heads.len() < count
+            && let Some(head) = self.ready.pop()
+        {
+            if let Some(at) = find(&self.values, &self.keys[head.0.1]) {
+                let value = self.values[at].1.as_deref();
+                let record = value.filter(|_| probing).map(Record::decode);
+                let tried = match record {
+                    Some(Ok(record)) if record.not_before_ns <= latest_ns => record.not_before_ns,
+                    _ => 0,
+                };
+                if first.is_none_or(|(earliest, ..)| tried < earliest) {
+                    first = Some((tried, heads.len(), at));
+                }
+            }
+            heads.push(head);
+        }
+        let taken = first.map(|(_, head, at)| {
+            heads.remove(head);
+            self.values.remove(at)
+        });
+        self.give_back(heads);
+        taken
     }
 
     /// The lane of `key`, whose first event it is, may send again from `at` on.

@@ -495,6 +495,156 @@ fn no_window_has_more_sends_than_allowed_with_1000_queued_and_retries_and_restar
     );
 }
 
+/// A hundred interactions, one after the other.
+fn report_one_after_the_other(w: &mut World) {
+    for i in 0..100 {
+        for action in [Action::Start, Action::Progress, Action::Complete] {
+            w.report(action, &format!("i{i}"));
+            w.ms += 1;
+        }
+    }
+}
+
+/// The most interactions that the coordinator knows the start of and not the end, at any time.
+fn most_open(receipts: &[Receipt]) -> usize {
+    let (mut open, mut most) = (0, 0);
+    for receipt in receipts {
+        match receipt.action.as_str() {
+            "start" => open += 1,
+            "complete" => open -= 1,
+            _ => {}
+        }
+        most = most.max(open);
+    }
+    most
+}
+
+#[test]
+fn of_a_backlog_no_more_interactions_are_open_than_were_in_flight() {
+    for latency in [1, 80, 700] {
+        for settings in [settings(), unthrottled()] {
+            let mut w = World::with_latency(settings, move |_| (status(200), latency));
+            report_one_after_the_other(&mut w);
+            w.run(600_000);
+            assert_eq!(w.receipts.len(), 300);
+            let most = most_open(&w.receipts);
+            assert!(most <= 16, "{most} with {latency} ms");
+        }
+    }
+}
+
+#[test]
+fn what_woke_goes_before_what_is_younger() {
+    let mut failed = false;
+    let mut w = World::new(settings(), move |r| {
+        let fails = r.id == "i0" && !std::mem::replace(&mut failed, r.id == "i0");
+        status(if fails { 500 } else { 200 })
+    });
+    report_one_after_the_other(&mut w);
+    w.run(600_000);
+    let last = w.receipts.iter().rposition(|r| r.id == "i0").unwrap();
+    // A backoff of a second at most, and ten sends in each.
+    assert!(last < 50, "{last}");
+}
+
+#[test]
+fn records_are_read_ahead_in_batches_and_each_about_once() {
+    let mut w = World::with_latency(unthrottled(), |_| (status(200), 100));
+    report_one_after_the_other(&mut w);
+    w.run(600_000);
+    assert_eq!(w.receipts.len(), 300);
+    let batches = w.store.operations("get_many");
+    assert!(batches <= 20, "{batches} batches");
+    // One interaction with many events leaves room for others while it is slow.
+    let mut w = World::with_latency(unthrottled(), |r| {
+        (status(200), if r.id == "long" { 500 } else { 10 })
+    });
+    for _ in 0..300 {
+        w.report(Action::Progress, "long");
+    }
+    report_one_after_the_other(&mut w);
+    w.run(4_000);
+    let others = w.receipts.iter().filter(|r| r.id != "long").count();
+    let batches = w.store.operations("get_many");
+    assert!(others == 300 && batches <= 40, "{others}, {batches}");
+}
+
+#[test]
+fn a_record_that_was_read_ahead_and_written_anew_is_sent_as_written() {
+    let mut failures = 3;
+    let mut w = World::new(settings(), move |r| {
+        let fails = r.action == "progress" && failures > 0;
+        failures -= u32::from(fails);
+        status(if fails { 500 } else { 200 })
+    });
+    for action in [Action::Start, Action::Progress, Action::Complete] {
+        w.report(action, "i");
+        w.report(action, "j");
+    }
+    w.deliver(Duration::from_millis(5_200));
+    let events = w.store.events(Place::Waiting);
+    let tries: u32 = events.iter().map(|(_, record)| record.tries).sum();
+    let failed = w.receipts.len() - (6 - events.len());
+    assert_eq!((tries, failed > 0), (failed as u32, true));
+    w.run(600_000);
+    assert_eq!(w.status().resent_total, 3);
+    assert_eq!(w.receipts.len(), 9);
+}
+
+#[test]
+fn what_was_read_ahead_and_purged_is_not_sent() {
+    let mut w = World::new(settings(), |_| status(200));
+    report_one_after_the_other(&mut w);
+    w.deliver(Duration::from_millis(5_200));
+    let before = w.receipts.len();
+    admin::purge(
+        &mut w.store,
+        &mut w.dice,
+        at_ms(w.ms),
+        &PurgeFilter::default(),
+    )
+    .unwrap();
+    w.report(Action::Start, "new");
+    w.ms += 2_000;
+    w.run(60_000);
+    let after: Vec<_> = w.receipts[before..].iter().map(|r| r.id.as_str()).collect();
+    assert_eq!(after, ["new"]);
+}
+
+#[test]
+fn probes_are_not_all_spent_on_one_long_interaction() {
+    let mut w = World::new(settings(), |r| {
+        status(if r.id == "bad" { 401 } else { 200 })
+    });
+    for _ in 0..200 {
+        w.report(Action::Progress, "bad");
+    }
+    w.deliver(Duration::from_secs(6));
+    assert_eq!(w.status().breaker, Breaker::Paused);
+    w.report(Action::Start, "good");
+    w.run(100_000);
+    assert_eq!(w.sent("good"), ["start"]);
+}
+
+#[test]
+fn probes_take_turns_whatever_was_tried_more_often_before() {
+    // The good one is tried again and again while the coordinator is away.
+    let mut w = World::new(settings(), |_| status(503));
+    w.report(Action::Start, "good");
+    w.run(3_600_000);
+    assert!(w.receipts.len() > 100);
+    w.ms += 1;
+    for i in 0..4 {
+        w.report(Action::Start, &format!("bad{i}"));
+    }
+    w.coordinator = Box::new(|r| (status(if r.id == "good" { 401 } else { 422 }), 1));
+    w.run(200_000);
+    assert_eq!(w.status().breaker, Breaker::Paused);
+    w.coordinator = Box::new(|r| (status(if r.id == "good" { 200 } else { 422 }), 1));
+    w.run(400_000);
+    assert_eq!((w.status().waiting, w.status().dead_letters), (0, 4));
+}
+
 #[test]
 fn several_interactions_go_side_by_side_but_each_in_order() {
     let mut w = World::with_latency(unthrottled(), |_| (status(200), 100));
@@ -618,6 +768,36 @@ fn who_loses_the_lease_sends_nothing_more_and_writes_nothing_back() {
         panic!()
     };
     assert!(done.lease_held_elsewhere);
+    assert_eq!(store.events(Place::Waiting), []);
+}
+
+#[test]
+fn what_another_made_a_dead_letter_while_it_was_in_flight_is_not_written_back() {
+    let mut w = World::new(unthrottled(), |_| status(200));
+    w.report(Action::Start, "i");
+    let (store, dice) = (&mut w.store, &mut w.dice);
+    let minute = Duration::from_secs(60);
+    assert_eq!(w.drainer.begin(store, dice, at_ms(0), minute), Ok(None));
+    let Step::Send(start) = w.drainer.poll(store, dice, at_ms(0)).unwrap() else {
+        panic!()
+    };
+    // One whose lease had expired writes down that the start was refused.
+    let [(key, _)] = store.events(Place::Waiting)[..] else {
+        panic!()
+    };
+    let value = store.map.remove(&key.name(Place::Waiting)).unwrap();
+    store.map.insert(key.name(Place::Dead), value);
+    w.ms = 1;
+    w.report(Action::Progress, "i");
+    let (store, dice) = (&mut w.store, &mut w.dice);
+    let step = w.drainer.poll(store, dice, at_ms(200)).unwrap();
+    assert!(matches!(step, Step::Wait { .. }), "{step:?}");
+    // The listing showed it: what follows in its interaction follows it.
+    assert_eq!(store.events(Place::Waiting), []);
+    assert_eq!(store.events(Place::Dead).len(), 2);
+    w.drainer.answered(start.token, status(500), at_ms(300));
+    let step = w.drainer.poll(store, dice, at_ms(300)).unwrap();
+    assert!(matches!(step, Step::Done(_)), "{step:?}");
     assert_eq!(store.events(Place::Waiting), []);
 }
 
