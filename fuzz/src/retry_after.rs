@@ -5,7 +5,8 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use mcp_reporter_core::backoff::{RETRY_AFTER_CAP, http_date, retry_after};
+use mcp_reporter_core::backoff::{RETRY_AFTER_CAP, retry_after};
+use mcp_reporter_core::date::http_date;
 
 use crate::input::Input;
 

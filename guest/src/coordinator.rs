@@ -1,7 +1,7 @@
 //! Questions to the coordinator: is it there, does it take the key.
 
 use mcp_reporter_core::{
-    backoff::http_date,
+    date::http_date,
     settings::{Settings, printable},
     text::{answer_text, decimal},
 };

@@ -13,6 +13,7 @@ mod clock;
 mod config;
 mod coordinator;
 mod delivery;
+mod edge;
 mod flight;
 mod http;
 mod instance;

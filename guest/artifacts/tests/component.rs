@@ -20,13 +20,14 @@ const IMPORTS: [&str; 14] = [
     "wasi:random/random@0.2.0",
 ];
 
-const EXPORTS: [&str; 3] = [
+const EXPORTS: [&str; 4] = [
     "mcp-reporter:interactions/coordinator@0.1.0",
     "mcp-reporter:interactions/outbox@0.1.0",
     "mcp-reporter:interactions/reporter@0.1.0",
+    "wasi:http/incoming-handler@0.2.0",
 ];
 
-const MAX_BYTES: usize = 150_000;
+const MAX_BYTES: usize = 200_000;
 
 #[test]
 fn it_imports_and_exports_what_the_design_lists_and_nothing_else() {

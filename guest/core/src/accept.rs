@@ -6,6 +6,7 @@
 
 use crate::admin;
 use crate::control::{self, Held};
+use crate::edge::Incoming;
 use crate::event::{self, Action, InvalidReport, KEY_BYTES, Report};
 use crate::outbox::{self, EventKey, Place, Stage, interaction_hash};
 use crate::prelude::*;
@@ -123,7 +124,7 @@ impl Acceptor {
             .map(|report| {
                 let built = self.build(random, now, report);
                 let (key, value) = built.map_err(Refusal::Invalid)?;
-                self.make_room(store, random, now, report, &key)?;
+                self.make_room(store, random, now, report.action, &key)?;
                 self.totals.add(&key);
                 keys.push(key);
                 pairs.push((key.name(Place::Waiting), value));
@@ -154,11 +155,7 @@ impl Acceptor {
         let mut buffer = [0; KEY_BYTES];
         let idempotency_key = match report.idempotency_key {
             Some(given) => given,
-            None => {
-                let mut bytes = [0; 10];
-                random.fill(&mut bytes);
-                event::new_idempotency_key(&mut buffer, now.wall_ns, bytes)
-            }
+            None => new_idempotency_key(&mut buffer, random, now),
         };
         let mut size = 0;
         let value = outbox::new_value(
@@ -174,16 +171,76 @@ impl Acceptor {
                 Ok(())
             },
         )?;
+        let key = self.new_key(random, now, report.action, report.interaction_id, size);
+        Ok((key, value))
+    }
+
+    fn new_key(
+        &mut self,
+        random: &mut dyn Random,
+        now: Now,
+        action: Action,
+        interaction_id: &str,
+        size: usize,
+    ) -> EventKey {
         // Never back, never twice: the order of an interaction hangs on it.
         self.last_ns = now.wall_ns.max(self.last_ns + 1);
-        let key = EventKey {
+        EventKey {
             ns: self.last_ns,
-            interaction: interaction_hash(report.interaction_id),
-            stage: Stage::from(report.action),
+            interaction: interaction_hash(interaction_id),
+            stage: Stage::from(action),
             size: size as u32,
             random: random.number(),
+        }
+    }
+
+    /// Accepts an event that is to be sent as it came. Returns how many wait with it, as far as
+    /// this instance knows.
+    ///
+    /// `beside` says, of that number, what is to be stored together with the event: after it
+    /// where the store does one after the other.
+    pub(crate) fn accept_incoming(
+        &mut self,
+        store: &mut dyn Store,
+        random: &mut dyn Random,
+        now: Now,
+        incoming: &Incoming<'_>,
+        beside: impl FnOnce(u64) -> Option<(String, Vec<u8>)>,
+    ) -> Result<u64, Refusal> {
+        let Incoming {
+            action,
+            ref interaction_id,
+            body,
+            ..
+        } = *incoming;
+        event::check_id("interaction_id", interaction_id).map_err(Refusal::Invalid)?;
+        let mut buffer = [0; KEY_BYTES];
+        let idempotency_key = match incoming.idempotency_key {
+            Some(given) => given,
+            None => new_idempotency_key(&mut buffer, random, now),
         };
-        Ok((key, value))
+        let traceparent = incoming.traceparent.unwrap_or_default();
+        let value = outbox::new_value(
+            action,
+            interaction_id,
+            idempotency_key,
+            traceparent,
+            body.len(),
+            |out| {
+                out.extend_from_slice(body);
+                Ok::<_, Refusal>(())
+            },
+        )?;
+        let key = self.new_key(random, now, action, interaction_id, body.len());
+        self.make_room(store, random, now, action, &key)?;
+        self.totals.add(&key);
+        let position = self.totals.events();
+        let event = (key.name(Place::Waiting), value);
+        match beside(position) {
+            Some(other) => store.set_many(&[event, other])?,
+            None => store.set(&event.0, &event.1)?,
+        }
+        Ok(position)
     }
 
     /// Sees to it that there is room for the event. The last twentieth is kept
@@ -193,10 +250,10 @@ impl Acceptor {
         store: &mut dyn Store,
         random: &mut dyn Random,
         now: Now,
-        report: &Report<'_>,
+        action: Action,
         key: &EventKey,
     ) -> Result<(), Refusal> {
-        if report.action == Action::Start {
+        if action == Action::Start {
             self.refused.retain(|refused| *refused != key.interaction);
         } else if self.refused.contains(&key.interaction) {
             return Err(Refusal::Full(
@@ -241,7 +298,7 @@ impl Acceptor {
                 return Ok(());
             }
         }
-        if report.action == Action::Start {
+        if action == Action::Start {
             self.refuse_interaction(key.interaction);
         }
         Err(Refusal::Full(
@@ -285,6 +342,16 @@ impl Acceptor {
         }
         self.refused.push(interaction);
     }
+}
+
+fn new_idempotency_key<'a>(
+    buffer: &'a mut [u8; KEY_BYTES],
+    random: &mut dyn Random,
+    now: Now,
+) -> &'a str {
+    let mut bytes = [0; 10];
+    random.fill(&mut bytes);
+    event::new_idempotency_key(buffer, now.wall_ns, bytes)
 }
 
 #[cfg(test)]

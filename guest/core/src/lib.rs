@@ -6,6 +6,7 @@
 //! - [`accept`] puts events there: plain functions over [`store::Store`];
 //! - [`drain`] gets them out: a state machine that is told what happened and
 //!   what time it is, and says what to do next;
+//! - [`edge`] is the coordinator's own API in front of the outbox;
 //! - [`admin`] looks at them: status, dead letters, redrive, purge;
 //! - [`settings`] is the configuration that all of them obey.
 //!
@@ -23,7 +24,9 @@ pub mod accept;
 pub mod admin;
 pub mod backoff;
 pub mod control;
+pub mod date;
 pub mod drain;
+pub mod edge;
 mod moves;
 pub mod settings;
 pub mod text;

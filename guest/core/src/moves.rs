@@ -10,6 +10,7 @@
 //! two halves deletes nothing that others made of the event meanwhile. A set that comes late makes
 //! an earlier name again, and that loses to the later one.
 
+use crate::edge::repeats;
 use crate::outbox::{EventKey, Place, sort_out};
 use crate::prelude::*;
 use crate::sort::sort;
@@ -24,7 +25,8 @@ pub(crate) struct Listing {
     pub waiting: Vec<EventKey>,
     /// The dead letters, oldest first.
     pub dead: Vec<EventKey>,
-    /// Names that moves left over.
+    /// Names to delete: those that moves left over, and of the answers that are kept for requests
+    /// that come again the oldest, where there are too many.
     pub left_over: Vec<String>,
 }
 
@@ -48,8 +50,9 @@ fn follows(later: &EventKey, earlier: &EventKey) -> bool {
 
 /// Lists the store.
 pub(crate) fn list(store: &mut dyn Store) -> Result<Listing, StoreError> {
-    let mut places = sort_out(&store.list_keys()?);
-    let mut left_over = Vec::new();
+    let names = store.list_keys()?;
+    let mut places = sort_out(&names);
+    let mut left_over = repeats::too_many(&names);
     for (keys, place) in places.iter_mut().zip([Place::Waiting, Place::Dead]) {
         sort(keys, |a, b| a < b);
         keys.dedup_by(|later, kept| {
@@ -80,7 +83,7 @@ pub(crate) fn list(store: &mut dyn Store) -> Result<Listing, StoreError> {
     })
 }
 
-/// Lists the store, and deletes what moves left over: for those who hold the lease.
+/// Lists the store, and deletes what is left over: for those who hold the lease.
 pub(crate) fn settle(store: &mut dyn Store) -> Result<[Vec<EventKey>; 2], StoreError> {
     let listing = list(store)?;
     if !listing.left_over.is_empty() {

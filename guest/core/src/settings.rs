@@ -8,6 +8,7 @@
 mod api_key;
 mod docs;
 mod endpoint;
+mod ingest_keys;
 mod key;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ mod tests;
 pub use api_key::ApiKey;
 pub use docs::{KEYS, Key};
 pub use endpoint::Endpoint;
+pub use ingest_keys::IngestKeys;
 pub use key::{LEAST_BYTES, LEAST_EVENTS, SettingError, check, names, printable};
 
 use crate::prelude::*;
@@ -64,6 +66,10 @@ pub struct Settings {
     pub deliver_on_report: bool,
     /// `report_budget`: how long `deliver_on_report` may wait.
     pub report_budget: Duration,
+    /// `ingest_keys`: who may send events to the component's own API.
+    pub ingest_keys: IngestKeys,
+    /// `edge_budget`: how long the component's own API delivers after an event.
+    pub edge_budget: Duration,
     /// `lease_holder`: the name this instance goes by in the lease; none for a random one.
     pub lease_holder: Option<String>,
 }
@@ -116,6 +122,11 @@ impl Settings {
         let max_event_bytes = reader.number(&key::MAX_EVENT_BYTES) as u32;
         let deliver_on_report = reader.number(&key::DELIVER_ON_REPORT) != 0;
         let report_budget = reader.duration(&key::REPORT_BUDGET);
+        let ingest_keys = match reader.text(&key::INGEST_KEYS) {
+            Some(text) => IngestKeys::parse(text).unwrap_or_default(),
+            None => IngestKeys::default(),
+        };
+        let edge_budget = reader.duration(&key::EDGE_BUDGET);
         let lease_holder = reader.text(&key::LEASE_HOLDER).map(str::to_owned);
         let (Some(mcp_id), Some(endpoint), Some(api_key)) = (mcp_id, endpoint, api_key) else {
             return reader.finish(None);
@@ -137,6 +148,8 @@ impl Settings {
             max_event_bytes,
             deliver_on_report,
             report_budget,
+            ingest_keys,
+            edge_budget,
             lease_holder,
         }))
     }

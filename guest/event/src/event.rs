@@ -153,7 +153,12 @@ impl InvalidReport {
 
 errors_by_message!(InvalidReport);
 
-fn check_id(name: &'static str, id: &str) -> Result<(), InvalidReport> {
+/// Checks an interaction id, or an MCP id.
+///
+/// # Errors
+///
+/// It is empty, too long, or holds a control character.
+pub fn check_id(name: &'static str, id: &str) -> Result<(), InvalidReport> {
     let problem = if id.is_empty() {
         "is empty"
     } else if id.len() > MAX_ID_BYTES {
@@ -182,16 +187,16 @@ fn has_control(mut text: &[u8]) -> bool {
 
 fn check_header(name: &'static str, value: Option<&str>) -> Result<(), InvalidReport> {
     match value {
-        Some(v)
-            if v.is_empty()
-                || v.len() > MAX_HEADER_BYTES
-                || v.bytes()
-                    .any(|b| !b.is_ascii_graphic() || b == b'"' || b == b'\\') =>
-        {
-            Err(InvalidReport::Header { name })
-        }
+        Some(value) if !is_header(value) => Err(InvalidReport::Header { name }),
         _ => Ok(()),
     }
+}
+
+/// Whether `text` can be an idempotency key or a `traceparent`.
+#[must_use]
+pub fn is_header(text: &str) -> bool {
+    let good = |b: u8| b.is_ascii_graphic() && b != b'"' && b != b'\\';
+    (1..=MAX_HEADER_BYTES).contains(&text.len()) && text.bytes().all(good)
 }
 
 /// The longest that a body is without its payload and ids.
@@ -261,9 +266,9 @@ fn push_escaped(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-/// Seconds with a fraction, as Python's `repr` of the same double: no trailing
+/// Appends seconds with a fraction, as Python's `repr` of the same double: no trailing
 /// zeros, at least one digit after the point.
-fn push_seconds(out: &mut Vec<u8>, ns: u64) {
+pub fn push_seconds(out: &mut Vec<u8>, ns: u64) {
     let digits = digits::decimal(ns);
     let mut text = [b'.'; 25];
     text[..15].copy_from_slice(&digits[..15]);

@@ -119,6 +119,51 @@ pub fn check_object(text: &str) -> Result<&str, JsonError> {
     }
 }
 
+/// The members of the JSON object `text`, in order: their names, and their values as they stand
+/// there.
+///
+/// # Errors
+///
+/// As [`check_object`].
+pub fn members(text: &str) -> Result<Vec<(String, &str)>, JsonError> {
+    let object = check_object(text)?;
+    let mut scan = Scan::inside(object);
+    let mut members = Vec::with_capacity(8);
+    while scan.next() == Some(b'"') {
+        let name = scan.text()?;
+        scan.token();
+        scan.at += 1; // the colon
+        members.push((name, scan.whole_value(object)?));
+    }
+    Ok(members)
+}
+
+/// The text that `value`, JSON that was checked, stands for; none when it is no string.
+#[must_use]
+pub fn string(value: &str) -> Option<String> {
+    let mut scan = Scan::inside(value);
+    scan.at = 0;
+    (scan.token() == Some(b'"')).then(|| scan.text().ok())?
+}
+
+/// The texts that `value`, JSON that was checked, stands for; none when it is no array of strings.
+#[must_use]
+pub fn strings(value: &str) -> Option<Vec<String>> {
+    let inner = value.trim_ascii_start();
+    let mut scan = Scan::inside(inner);
+    if !inner.starts_with('[') {
+        return None;
+    }
+    let mut texts = Vec::new();
+    while let Some(first) = scan.next().filter(|b| *b != b']') {
+        if first != b'"' {
+            return None;
+        }
+        texts.push(scan.text().ok()?);
+    }
+    Some(texts)
+}
+
 /// Of an object with so many keys or fewer, each key is compared to those before it.
 const FEW_KEYS: usize = 16;
 
@@ -133,7 +178,32 @@ struct Scan<'a> {
     keys: Vec<Key>,
 }
 
-impl Scan<'_> {
+impl<'a> Scan<'a> {
+    /// Of an object or array, after its first character.
+    fn inside(text: &'a str) -> Self {
+        Self {
+            text: text.as_bytes(),
+            at: 1,
+            keys: Vec::new(),
+        }
+    }
+
+    /// Passes white space and a comma; the byte after it.
+    fn next(&mut self) -> Option<u8> {
+        if self.token() == Some(b',') {
+            self.at += 1;
+        }
+        self.token()
+    }
+
+    /// Passes a value; returns it as it stands in `text`, which is what is scanned.
+    fn whole_value(&mut self, text: &'a str) -> Result<&'a str, JsonError> {
+        self.token();
+        let start = self.at;
+        self.value(1)?;
+        Ok(text.get(start..self.at).unwrap_or_default())
+    }
+
     // Optimized for size it would be a call, and take as long as all the rest.
     #[inline(always)]
     fn peek(&self) -> Option<u8> {
@@ -252,11 +322,22 @@ impl Scan<'_> {
     /// Passes a key; returns the hash of what it means.
     fn key(&mut self) -> Result<u64, JsonError> {
         let start = self.at + 1;
+        if self.string()? {
+            self.at = start - 1;
+            return Ok(checksum(self.text()?.as_bytes()));
+        }
+        let raw = self.text.get(start..self.at - 1).unwrap_or_default();
+        Ok(checksum(raw))
+    }
+
+    /// Passes a string; returns what it means.
+    fn text(&mut self) -> Result<String, JsonError> {
+        let start = self.at + 1;
         let escaped = self.string()?;
         let end = self.at;
         let raw = self.text.get(start..end - 1).unwrap_or_default();
         if !escaped {
-            return Ok(checksum(raw));
+            return Ok(String::from_utf8(raw.to_vec()).unwrap_or_default());
         }
         let mut text = Vec::with_capacity(raw.len());
         self.at = start;
@@ -273,7 +354,7 @@ impl Scan<'_> {
             }
         }
         self.at = end;
-        Ok(checksum(&text))
+        Ok(String::from_utf8(text).unwrap_or_default())
     }
 
     /// Passes a string; says whether it has escapes.

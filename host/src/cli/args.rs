@@ -126,7 +126,6 @@ pub enum Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::global::API_KEY;
     use mcp_reporter::config::keys;
 
     #[test]
@@ -158,7 +157,7 @@ mod tests {
             .to_string();
         for key in keys() {
             let flag = format!("--{} ", key.name.replace('_', "-"));
-            if key.name == API_KEY {
+            if key.is_secret {
                 assert!(!help.contains(&flag), "{help}");
             } else {
                 assert!(

@@ -9,8 +9,6 @@ use std::path::PathBuf;
 const SETTINGS: &str = "Settings (also keys of the configuration file, and environment variables \
     such as MCP_REPORTER_RATE_LIMIT)";
 
-pub(super) const API_KEY: &str = "coordinator_api_key";
-
 /// What every command takes.
 #[derive(Debug, Args)]
 pub struct Global {
@@ -49,7 +47,8 @@ impl Global {
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     given: Vec<(String, String)>,
-    api_key: bool,
+    /// One of the secrets, which have no flag.
+    secret: Option<KeyInfo>,
 }
 
 impl Settings {
@@ -58,21 +57,26 @@ impl Settings {
         &self.given
     }
 
-    /// The API key has no flag, and whoever tries one is told why.
+    /// Secrets have no flag, and whoever tries one is told why.
     ///
     /// # Errors
     ///
-    /// It was tried.
-    pub fn refuse_api_key(&self) -> Result<(), Error> {
-        if !self.api_key {
+    /// One was tried.
+    pub fn refuse_secret(&self) -> Result<(), Error> {
+        let Some(key) = self.secret else {
             return Ok(());
-        }
-        Err(Error::Usage(
-            "--coordinator-api-key is not taken: every user of the machine can read a command \
-             line. Set MCP_REPORTER_COORDINATOR_API_KEY, or coordinator_api_key or \
-             coordinator_api_key_file in the configuration file"
-                .to_owned(),
-        ))
+        };
+        let or_file = match key.name {
+            "coordinator_api_key" => " or coordinator_api_key_file",
+            _ => "",
+        };
+        Err(Error::Usage(format!(
+            "--{} is not taken: every user of the machine can read a command line. Set {}, or \
+             {}{or_file} in the configuration file",
+            key.name.replace('_', "-"),
+            key.env(),
+            key.name
+        )))
     }
 }
 
@@ -92,8 +96,8 @@ fn flag(key: KeyInfo) -> Arg {
         .global(true)
         .action(ArgAction::Set)
         .help_heading(SETTINGS);
-    if key.name == API_KEY {
-        // Known, so that the answer to it is ours and does not repeat the key.
+    if key.is_secret {
+        // Known, so that the answer to it is ours and does not repeat it.
         return arg.hide(true).num_args(0..=1).allow_hyphen_values(true);
     }
     let default = key
@@ -128,8 +132,10 @@ impl FromArgMatches for Settings {
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         for key in keys() {
-            if key.name == API_KEY {
-                self.api_key = matches.contains_id(key.name);
+            if key.is_secret {
+                if matches.contains_id(key.name) {
+                    self.secret = Some(key);
+                }
             } else if let Some(text) = matches.get_one::<String>(key.name) {
                 self.given.push((key.name.to_owned(), text.clone()));
             }

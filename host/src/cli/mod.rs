@@ -35,7 +35,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::of_process();
     if let Command::Wrap(args) = cli.command {
         // Bytes first: it has no use for a runtime.
-        return match cli.global.settings.refuse_api_key() {
+        return match cli.global.settings.refuse_secret() {
             Ok(()) => wrap::run(args, &cli.global),
             Err(error) => {
                 output::error(&error);
@@ -55,7 +55,7 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> Result<ExitCode, Error> {
-    cli.global.settings.refuse_api_key()?;
+    cli.global.settings.refuse_secret()?;
     let ui = Ui::detect();
     let global = &cli.global;
     match cli.command {

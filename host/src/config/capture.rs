@@ -19,6 +19,7 @@ pub(super) static KEYS: [KeyInfo; 7] = [
         allowed: "metadata, arguments, results or all",
         doc: "What of the MCP traffic is reported beside sizes, names and ids; secrets are redacted always.",
         is_text: true,
+        is_secret: false,
     },
     KeyInfo {
         name: METHODS,
@@ -26,6 +27,7 @@ pub(super) static KEYS: [KeyInfo; 7] = [
         allowed: "a list, with commas, of completion/complete, sampling/createMessage and elicitation/create",
         doc: "Requests to report beside tools/call, prompts/get and resources/read.",
         is_text: true,
+        is_secret: false,
     },
     KeyInfo {
         name: REDACT,
@@ -33,6 +35,7 @@ pub(super) static KEYS: [KeyInfo; 7] = [
         allowed: "a list of names, with commas",
         doc: "Further fields whose values are secret, by a part of their names; case, - and _ do not count.",
         is_text: true,
+        is_secret: false,
     },
     KeyInfo {
         name: MAX_FIELD_BYTES,
@@ -40,6 +43,7 @@ pub(super) static KEYS: [KeyInfo; 7] = [
         allowed: "a whole number from 64 to 65536",
         doc: "Most bytes of a captured text; what is over is cut, and marked.",
         is_text: false,
+        is_secret: false,
     },
     KeyInfo {
         name: SAMPLING,
@@ -47,6 +51,7 @@ pub(super) static KEYS: [KeyInfo; 7] = [
         allowed: "a number from 0.0 to 1.0",
         doc: "Share of the MCP interactions that are reported.",
         is_text: false,
+        is_secret: false,
     },
     KeyInfo {
         name: KEEP_ERRORS,
@@ -54,6 +59,7 @@ pub(super) static KEYS: [KeyInfo; 7] = [
         allowed: "true or false",
         doc: "Whether those that end with an error are reported whatever sampling says.",
         is_text: false,
+        is_secret: false,
     },
     KeyInfo {
         name: USER_ID,
@@ -61,6 +67,7 @@ pub(super) static KEYS: [KeyInfo; 7] = [
         allowed: "1 to 256 bytes",
         doc: "The user on whose behalf the MCP client works.",
         is_text: true,
+        is_secret: false,
     },
 ];
 

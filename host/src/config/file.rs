@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, Problem};
 use super::gather::suggestion;
-use super::keys::{self, API_KEY, KeyInfo, MCP_ID, STORE};
+use super::keys::{self, KeyInfo, MCP_ID, STORE};
 use super::source::Source;
 
 const OURS: &str = "interaction_logging";
@@ -158,7 +158,7 @@ impl Reader<'_> {
             return;
         }
         let raw = match key.name {
-            API_KEY => "***".to_owned(),
+            _ if key.is_secret => "***".to_owned(),
             name => match self.text.get(span).unwrap_or_default() {
                 // A URL, whose password is not to be shown.
                 text if name == STORE && text.contains(['@', ':']) => "***".to_owned(),

@@ -24,7 +24,7 @@ impl fmt::Debug for Entry {
         let redis = RedisUrl::parse(&self.text).ok();
         let text = match redis.filter(|_| self.key == STORE) {
             Some(url) => url.to_string(),
-            None if self.key == API_KEY => "***".to_owned(),
+            None if keys::find(self.key).is_some_and(|key| key.is_secret) => "***".to_owned(),
             None => self.text.clone(),
         };
         write!(f, "{text:?} ({})", self.source)
@@ -90,8 +90,12 @@ impl Gathered {
             match keys::find(&name.replace('-', "_")) {
                 Some(key) if key.flag().is_none() => {
                     self.bad.insert(key.name);
+                    let or_file = match key.name {
+                        API_KEY => format!(", as {API_KEY_FILE},"),
+                        _ => String::new(),
+                    };
                     let message = format!(
-                        "{flag}: every user of the machine can read a command line: must be given as {}, as {API_KEY_FILE}, or in the configuration file",
+                        "{flag}: every user of the machine can read a command line: must be given as {}{or_file} or in the configuration file",
                         key.env()
                     );
                     self.problem(key.name, message, None);

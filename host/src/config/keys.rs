@@ -20,6 +20,8 @@ pub struct KeyInfo {
     pub doc: &'static str,
     /// Whether its value is text, which a TOML file has in quotes.
     pub is_text: bool,
+    /// Whether nobody may see its value: it has no flag, and is not in what is shown.
+    pub is_secret: bool,
 }
 
 impl KeyInfo {
@@ -41,9 +43,9 @@ impl KeyInfo {
         )
     }
 
-    /// Its command-line flag: `--rate-limit`; none for the API key.
+    /// Its command-line flag: `--rate-limit`; none for a secret.
     pub fn flag(&self) -> Option<String> {
-        (self.name != API_KEY).then(|| format!("--{}", self.name.replace('_', "-")))
+        (!self.is_secret).then(|| format!("--{}", self.name.replace('_', "-")))
     }
 }
 
@@ -72,6 +74,7 @@ static KEY_FILE: KeyInfo = KeyInfo {
     allowed: "a path",
     doc: "File that holds the coordinator's key, instead of coordinator_api_key.",
     is_text: true,
+    is_secret: false,
 };
 
 static HOST_KEYS: [KeyInfo; 9] = [
@@ -81,6 +84,7 @@ static HOST_KEYS: [KeyInfo; 9] = [
         allowed: "sqlite, memory or redis://[[user]:password@]host[:port][/database][?prefix=text], likewise rediss:// (TLS), or redis+unix:///path",
         doc: "Where events wait: a SQLite file at local_cache_path, memory (lost on exit), or Redis.",
         is_text: true,
+        is_secret: false,
     },
     KeyInfo {
         name: LOCAL_CACHE_PATH,
@@ -88,6 +92,7 @@ static HOST_KEYS: [KeyInfo; 9] = [
         allowed: "a path",
         doc: "The SQLite file; if not set, mcp-reporter/outbox.db in the user's state folder.",
         is_text: true,
+        is_secret: false,
     },
     KeyInfo {
         name: DURABILITY,
@@ -95,6 +100,7 @@ static HOST_KEYS: [KeyInfo; 9] = [
         allowed: "process or power",
         doc: "What an accepted event survives: the end of the process, or also a power cut.",
         is_text: true,
+        is_secret: false,
     },
     KeyInfo {
         name: LOG_LEVEL,
@@ -102,6 +108,7 @@ static HOST_KEYS: [KeyInfo; 9] = [
         allowed: "error, warn, info, debug or trace",
         doc: "Least severe log lines to write.",
         is_text: true,
+        is_secret: false,
     },
     KeyInfo {
         name: LOG_FORMAT,
@@ -109,6 +116,7 @@ static HOST_KEYS: [KeyInfo; 9] = [
         allowed: "text or json",
         doc: "Form of the log lines.",
         is_text: true,
+        is_secret: false,
     },
     KeyInfo {
         name: LOG_FILE,
@@ -116,6 +124,7 @@ static HOST_KEYS: [KeyInfo; 9] = [
         allowed: "a path",
         doc: "Where log lines go; if not set, standard error.",
         is_text: true,
+        is_secret: false,
     },
     KeyInfo {
         name: CA_FILE,
@@ -123,6 +132,7 @@ static HOST_KEYS: [KeyInfo; 9] = [
         allowed: "a path",
         doc: "PEM file of further root certificates to trust, beside the system's.",
         is_text: true,
+        is_secret: false,
     },
     KeyInfo {
         name: METRICS_LISTEN,
@@ -130,6 +140,7 @@ static HOST_KEYS: [KeyInfo; 9] = [
         allowed: "a port, of 127.0.0.1, or an IP address and port such as 127.0.0.1:9464",
         doc: "Where a running reporter serves Prometheus metrics, at /metrics; if not set, nowhere.",
         is_text: true,
+        is_secret: false,
     },
     KeyInfo {
         name: SHARDS,
@@ -137,6 +148,7 @@ static HOST_KEYS: [KeyInfo; 9] = [
         allowed: "a whole number from 1 to 64, at most rate_limit unless that is 0, and the same for all who use the outbox",
         doc: "Into how many parts the outbox is split, by interaction, to deliver them side by side.",
         is_text: false,
+        is_secret: false,
     },
 ];
 
@@ -149,6 +161,7 @@ pub fn keys() -> impl Iterator<Item = KeyInfo> {
             allowed: key.allowed,
             doc: key.doc,
             is_text: key.is_text(),
+            is_secret: key.is_secret(),
         };
         // The two ways to give the API key stand side by side.
         [Some(info), (key.name == API_KEY).then_some(KEY_FILE)]

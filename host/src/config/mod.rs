@@ -325,7 +325,7 @@ impl Config {
         let entry = self.entries.get(key.name);
         let path = |path: &Path| (!path.as_os_str().is_empty()).then(|| path.display().to_string());
         let value = match key.name {
-            API_KEY => entry.map(|_| "*** (set)".to_owned()),
+            _ if key.is_secret => entry.map(|_| "*** (set)".to_owned()),
             STORE if self.redis.is_some() => self.redis.as_ref().map(RedisUrl::to_string),
             LOCAL_CACHE_PATH => path(&self.local_cache_path),
             LOG_FILE => self.log_file().and_then(path),

@@ -1,13 +1,22 @@
 //! One running component.
 
-use wasmtime::Store;
+use http::{Request, Response};
+use tokio::sync::oneshot;
+use wasmtime::{AsContextMut, Store};
+use wasmtime_wasi_http::{
+    WasiBody, WasiHttpView,
+    p2::{
+        bindings::{
+            Proxy,
+            http::types::{ErrorCode, Scheme},
+        },
+        body::HyperOutgoingBody,
+    },
+};
 
 use super::{
-    Action, Delivery, EngineError, EntryPage, Failure, InteractionReport, OutboxStatus, Outcome,
-    Probe, PurgeFilter,
-    bindings::{McpReporter, McpReporterPre},
-    deadline,
-    state::State,
+    Action, Component, Delivery, EngineError, EntryPage, Failure, InteractionReport, OutboxStatus,
+    Outcome, Probe, PurgeFilter, bindings::McpReporter, deadline, state::State,
 };
 
 /// One running component. It runs one call at a time.
@@ -18,9 +27,14 @@ use super::{
 pub struct Instance {
     store: Store<State>,
     exports: McpReporter,
+    /// None where the component has no `wasi:http/incoming-handler`.
+    handler: Option<Proxy>,
     /// Stays set when a call does not come to its end.
     in_call: bool,
 }
+
+/// What the component answers to a request over HTTP.
+pub type HandlerAnswer = Result<Response<HyperOutgoingBody>, ErrorCode>;
 
 /// What a call of the component comes to.
 type Called<T> = Result<Result<T, Failure>, EngineError>;
@@ -39,20 +53,19 @@ macro_rules! call {
 }
 
 impl Instance {
-    pub(super) async fn new(
-        component: &McpReporterPre<State>,
-        state: State,
-    ) -> Result<Self, EngineError> {
-        let mut store = Store::new(component.engine(), state);
+    pub(super) async fn new(component: &Component, state: State) -> Result<Self, EngineError> {
+        let mut store = Store::new(component.pre.engine(), state);
         store.limiter(|state| &mut state.limits);
         deadline::enforce(&mut store);
-        let exports = component
-            .instantiate_async(&mut store)
-            .await
-            .map_err(explain)?;
+        let instance = component.pre.instantiate_async(&mut store).await;
+        let instance = instance.map_err(explain)?;
+        let exports = component.exports.load(&mut store, &instance);
+        let handler = component.handler.as_ref();
+        let handler = handler.map(|handler| handler.load(&mut store, &instance));
         Ok(Self {
+            handler: handler.transpose().map_err(explain)?,
+            exports: exports.map_err(explain)?,
             store,
-            exports,
             in_call: false,
         })
     }
@@ -226,6 +239,36 @@ impl Instance {
             self,
             mcp_reporter_interactions_coordinator.call_validate_api_key()
         )
+    }
+
+    /// Answers a request over HTTP: the coordinator's own API, in front of the outbox. `answer` gets
+    /// the answer, whose body may go on while this goes on; and this goes on while the component
+    /// works after its answer, which `edge_budget` allows or not.
+    ///
+    /// # Errors
+    ///
+    /// The instance's end; or the request names no host; or the component has no such API.
+    pub async fn handle(
+        &mut self,
+        request: Request<WasiBody>,
+        answer: oneshot::Sender<HandlerAnswer>,
+    ) -> Result<(), EngineError> {
+        let mut http = self.store.data_mut().http();
+        let new = http.new_incoming_request(Scheme::Http, request);
+        let request = new.map_err(explain)?;
+        let out = http.new_response_outparam(answer).map_err(explain)?;
+        self.enter()?;
+        let result = match &self.handler {
+            Some(handler) => {
+                let handler = handler.wasi_http_incoming_handler();
+                let store = self.store.as_context_mut();
+                handler.call_handle(store, request, out).await
+            }
+            None => Err(wasmtime::Error::new(EngineError::WrongComponent {
+                mismatch: "it does not export wasi:http/incoming-handler@0.2.0".to_owned(),
+            })),
+        };
+        self.leave(result)
     }
 
     fn enter(&mut self) -> Result<(), EngineError> {

@@ -27,11 +27,15 @@ mod tests;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use wasmtime::{Config, component::Linker};
+use wasmtime::{
+    Config,
+    component::{InstancePre, Linker},
+};
+use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 
 pub(crate) use self::egress::Answered;
 use self::{
-    bindings::McpReporterPre,
+    bindings::McpReporterIndices,
     deadline::{Deadline, Ticker},
     state::State,
 };
@@ -46,7 +50,7 @@ pub use self::{
     },
     egress::Egress,
     error::EngineError,
-    instance::Instance,
+    instance::{HandlerAnswer, Instance},
 };
 use crate::store::Store;
 
@@ -138,10 +142,13 @@ impl Engine {
         let pre = self
             .linker
             .instantiate_pre(&component)
-            .and_then(McpReporterPre::new)
             .map_err(|error| wrong(format!("{error:#}")))?;
+        let exports = McpReporterIndices::new(&pre).map_err(|error| wrong(format!("{error:#}")))?;
         Ok(Component {
+            // One that is asked for nothing over HTTP needs no handler.
+            handler: ProxyIndices::new(&pre).ok(),
             pre,
+            exports,
             guest_limit: self.guest_limit,
             _ticker: self.ticker.clone(),
         })
@@ -164,7 +171,9 @@ fn refuse_other_formats(bytes: &[u8]) -> Result<(), EngineError> {
 /// A compiled component of the world `mcp-reporter`. Cheap to clone.
 #[derive(Clone)]
 pub struct Component {
-    pre: McpReporterPre<State>,
+    pre: InstancePre<State>,
+    exports: McpReporterIndices,
+    handler: Option<ProxyIndices>,
     guest_limit: Duration,
     _ticker: Ticker,
 }
@@ -225,6 +234,6 @@ impl Reporter {
         let deadline = Deadline::new(self.component.guest_limit);
         let settings = self.settings.clone();
         let state = State::new(store, settings, &self.egress, deadline, accepting);
-        Instance::new(&self.component.pre, state).await
+        Instance::new(&self.component, state).await
     }
 }

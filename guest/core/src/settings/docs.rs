@@ -14,10 +14,11 @@ pub struct Key {
     /// What it is for, in one line.
     pub doc: &'static str,
     text: bool,
+    secret: bool,
 }
 
 /// The settings that users make, in the order in which documentation lists them.
-pub static KEYS: [Key; 17] = [
+pub static KEYS: [Key; 19] = [
     Key::new(
         &key::MCP_ID,
         "Name of the MCP program that reports. Required when reporting.",
@@ -68,6 +69,14 @@ pub static KEYS: [Key; 17] = [
         &key::REPORT_BUDGET,
         "How long a report may wait for that delivery, in seconds.",
     ),
+    Key::new(
+        &key::INGEST_KEYS,
+        "Keys that programs send events with to the reporter's own API; without any, none may.",
+    ),
+    Key::new(
+        &key::EDGE_BUDGET,
+        "How long that API delivers after it took an event, in seconds; 0 in `serve`, which has a timer.",
+    ),
 ];
 
 impl Key {
@@ -78,11 +87,17 @@ impl Key {
             allowed: rule.allowed,
             doc,
             text: rule.is_text(),
+            secret: rule.is_secret(),
         }
     }
 
     /// Whether its value is free text, which a TOML file must have in quotes.
     pub fn is_text(&self) -> bool {
         self.text
+    }
+
+    /// Whether nobody may see its value: it has no flag, and is not in what is shown.
+    pub fn is_secret(&self) -> bool {
+        self.secret
     }
 }

@@ -1,6 +1,6 @@
 //! The rules: names, defaults, bounds, and what is said about a bad text.
 
-use super::{ApiKey, Endpoint};
+use super::{ApiKey, Endpoint, IngestKeys};
 use crate::digits;
 use crate::prelude::*;
 use crate::text::{ascii, errors_by_message, split_once, whole};
@@ -26,6 +26,7 @@ enum Kind {
     },
     Url,
     Secret,
+    Secrets,
     Switch,
     WhenFull,
     Whole {
@@ -181,6 +182,22 @@ pub(super) static REPORT_BUDGET: Rule = Rule {
     },
 };
 
+pub(super) static INGEST_KEYS: Rule = Rule {
+    name: "ingest_keys",
+    default: None,
+    allowed: "1 to 64 keys separated by commas, each of 1 to 4096 printable ASCII characters without a space or a comma",
+    kind: Kind::Secrets,
+};
+pub(super) static EDGE_BUDGET: Rule = Rule {
+    name: "edge_budget",
+    default: Some("20"),
+    allowed: "a number of seconds from 0 to 3600",
+    kind: Kind::Seconds {
+        min: 0,
+        max: 3600 * S,
+    },
+};
+
 /// `lease_holder`, which the host sets for each instance and no user does.
 pub(super) static LEASE_HOLDER: Rule = Rule {
     name: "lease_holder",
@@ -193,7 +210,7 @@ pub(super) static LEASE_HOLDER: Rule = Rule {
 };
 
 /// All settings, those that users make in the order in which documentation lists them.
-static RULES: [&Rule; 18] = [
+static RULES: [&Rule; 20] = [
     &MCP_ID,
     &ENABLE,
     &URL,
@@ -211,6 +228,8 @@ static RULES: [&Rule; 18] = [
     &MAX_EVENT_BYTES,
     &DELIVER_ON_REPORT,
     &REPORT_BUDGET,
+    &INGEST_KEYS,
+    &EDGE_BUDGET,
     &LEASE_HOLDER,
 ];
 
@@ -242,6 +261,7 @@ impl Rule {
         let good = match self.kind {
             Kind::Url => return Endpoint::parse(text).map(drop),
             Kind::Secret => return ApiKey::new(text).map(drop),
+            Kind::Secrets => IngestKeys::parse(text).is_some(),
             Kind::Text { max, visible } => {
                 let bad = |c: char| {
                     if visible {
@@ -265,8 +285,13 @@ impl Rule {
     pub(super) const fn is_text(&self) -> bool {
         matches!(
             self.kind,
-            Kind::Text { .. } | Kind::Url | Kind::Secret | Kind::WhenFull
+            Kind::Text { .. } | Kind::Url | Kind::Secret | Kind::Secrets | Kind::WhenFull
         )
+    }
+
+    /// Whether nobody may see its value.
+    pub(super) const fn is_secret(&self) -> bool {
+        matches!(self.kind, Kind::Secret | Kind::Secrets)
     }
 
     /// Scalars as a number: 0 and 1 for the first and second choice, nanoseconds for seconds.
@@ -286,7 +311,7 @@ impl Rule {
             Kind::Seconds { min, max } => {
                 nanoseconds(text.as_bytes()).filter(|n| (min..=max).contains(n))
             }
-            Kind::Text { .. } | Kind::Url | Kind::Secret => None,
+            Kind::Text { .. } | Kind::Url | Kind::Secret | Kind::Secrets => None,
         }
     }
 }
@@ -374,7 +399,7 @@ impl SettingError {
 
     pub(super) fn bad(key: &'static Rule, text: &str) -> SettingError {
         let value = match (&key.kind, text.char_indices().nth(SHOWN_CHARS)) {
-            (Kind::Secret, _) => "***".to_owned(),
+            (Kind::Secret | Kind::Secrets, _) => "***".to_owned(),
             (_, Some((cut, _))) => printable(text.get(..cut).unwrap_or_default()) + "…",
             (_, None) => printable(text),
         };

@@ -66,6 +66,8 @@ fn defaults_are_the_documented_ones() {
             max_event_bytes: 262_144,
             deliver_on_report: false,
             report_budget: Duration::from_millis(500),
+            ingest_keys: IngestKeys::default(),
+            edge_budget: Duration::from_secs(20),
             lease_holder: None,
         }
     );

@@ -1,5 +1,6 @@
 //! The built component on this engine, with real sockets.
 
+mod edge;
 mod hostile;
 mod limits;
 mod loading;
@@ -24,7 +25,9 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-use super::{Action, Egress, Engine, EngineOptions, Instance, InteractionReport, Reporter};
+use super::{
+    Action, Egress, Engine, EngineError, EngineOptions, Instance, InteractionReport, Reporter,
+};
 use crate::store::{MemoryStore, Store};
 
 /// A coordinator that answers as it is told, and remembers what it got.
