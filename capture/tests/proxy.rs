@@ -10,7 +10,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use mcp_reporter_capture::clock::Clock;
-use mcp_reporter_capture::http::{Exchanges, Forwarder, Handover, Seen, Upstream, serve};
+use mcp_reporter_capture::http::{Exchanges, Forwarder, Handover, Seen, Upstream};
 use mcp_reporter_capture::{CaptureSettings, NoProcess, Tracker, Transport};
 use mcp_reporter_event::event::Action;
 use std::convert::Infallible;
@@ -85,7 +85,7 @@ impl Proxy {
             loopback_only: true,
         };
         let (end, ended) = oneshot::channel::<()>();
-        tokio::spawn(serve(listener, forwarder, async move {
+        tokio::spawn(forwarder.serve(listener, async move {
             let _ = ended.await;
         }));
         Self {

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use mcp_reporter_core::{
     drain::{Answer, Delivery, Note, Outgoing, Step},
+    edge::EVENTS_PATH,
     settings::Settings,
     store::StoreError,
     text::answer_text,
@@ -90,7 +91,7 @@ fn start(settings: &Settings, outgoing: Outgoing) -> Result<Exchange, Outcome> {
     }
     let call = Call {
         method: Method::Post,
-        path: "/api/v2/interactions",
+        path: EVENTS_PATH,
         headers,
         body: outgoing.body,
     };

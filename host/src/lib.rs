@@ -15,6 +15,7 @@ mod metrics;
 #[doc(hidden)]
 pub mod private;
 pub mod reporter;
+pub mod serve;
 pub mod store;
 pub mod tls;
 

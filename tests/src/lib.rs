@@ -9,6 +9,7 @@ mod oracle;
 mod process;
 mod python;
 mod scripted;
+mod served;
 mod wrapped;
 
 pub use mcp_reporter_test_support::RedisServer;
@@ -19,6 +20,7 @@ pub use oracle::{Left, Story, Tally, Witnessed, outbox};
 pub use process::Process;
 pub use python::python;
 pub use scripted::{Scripted, answer};
+pub use served::{Client, INGEST_KEY, Served, command};
 pub use wrapped::{Wrapped, config_file, wrap};
 
 use std::collections::BTreeMap;

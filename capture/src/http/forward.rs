@@ -2,6 +2,7 @@
 
 use super::guard;
 use super::seen::{AnswerBody as Kind, Ended, Handover, Piece};
+use super::serve::serve;
 use super::tee::{AnswerBody, Exchange, RequestBody};
 use bytes::Bytes;
 use http::header::{self, HeaderName};
@@ -11,6 +12,9 @@ use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::{Client, connect::Connect};
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
 
 /// Longest session id that is kept. The specification has no bound; servers give UUIDs.
 const MOST_SESSION_BYTES: usize = 512;
@@ -111,7 +115,20 @@ pub struct Forwarder<C> {
 /// The body of an answer to the client.
 pub type Answer = Either<AnswerBody<Incoming>, Full<Bytes>>;
 
+/// How long exchanges may go on when the proxy is to end.
+const GRACE: Duration = Duration::from_millis(500);
+
 impl<C: Connect + Clone + Send + Sync + 'static> Forwarder<C> {
+    /// Serves until `end`, then lets what is under way go on for half a second.
+    pub async fn serve(self, listener: TcpListener, end: impl Future<Output = ()>) {
+        let forwarder = Arc::new(self);
+        let answer = move |request| {
+            let forwarder = forwarder.clone();
+            async move { forwarder.forward(request).await }
+        };
+        serve(listener, answer, end, GRACE).await;
+    }
+
     /// Sends a request on, and returns the answer as soon as its head is there. Dropping either
     /// ends the exchange with the server as well.
     ///

@@ -22,10 +22,10 @@ impl Refusal {
     pub fn message(self) -> &'static str {
         match self {
             Self::Host => {
-                "Host must be localhost or a loopback address: this proxy listens on loopback\n"
+                "Host must be localhost or a loopback address: this listens on loopback\n"
             }
             Self::Origin => {
-                "Origin must be of localhost or a loopback address: this proxy listens on loopback\n"
+                "Origin must be of localhost or a loopback address: this listens on loopback\n"
             }
         }
     }

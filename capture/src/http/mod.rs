@@ -8,7 +8,7 @@
 
 mod exchanges;
 mod forward;
-mod guard;
+pub mod guard;
 mod seen;
 mod serve;
 pub mod sse;

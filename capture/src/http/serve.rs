@@ -1,11 +1,11 @@
-//! The proxy's socket and its connections, HTTP/1.1 and HTTP/2.
+//! A socket and its connections, HTTP/1.1 and HTTP/2.
 
-use super::forward::Forwarder;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::client::legacy::connect::Connect;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -13,15 +13,19 @@ use tokio::task::JoinSet;
 /// A connection whose request's head takes longer is closed.
 const HEAD_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long exchanges may go on when the proxy is to end.
-const GRACE: Duration = Duration::from_millis(500);
-
-/// Serves until `end`, then lets what is under way go on for half a second.
-pub async fn serve<C>(listener: TcpListener, forwarder: Forwarder<C>, end: impl Future<Output = ()>)
-where
-    C: Connect + Clone + Send + Sync + 'static,
+/// Answers each request by `answer` until `end`, then lets what is under way go on for as long as
+/// `grace`.
+pub async fn serve<A, F, B, E>(
+    listener: TcpListener,
+    answer: A,
+    end: impl Future<Output = ()>,
+    grace: Duration,
+) where
+    A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<Response<B>, E>> + Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+    E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
 {
-    let forwarder = Arc::new(forwarder);
     let (ending, ended) = tokio::sync::watch::channel(false);
     let mut connections = JoinSet::new();
     tokio::pin!(end);
@@ -33,13 +37,9 @@ where
                 Ok((stream, _)) => {
                     // A failure means that the peer has gone, which the first read will tell.
                     let _ = stream.set_nodelay(true);
-                    let forwarder = forwarder.clone();
+                    let service = service_fn(answer.clone());
                     let mut ended = ended.clone();
                     connections.spawn(async move {
-                        let service = service_fn(move |request| {
-                            let forwarder = forwarder.clone();
-                            async move { forwarder.forward(request).await }
-                        });
                         let mut builder = auto::Builder::new(TokioExecutor::new());
                         builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT);
                         let connection = builder.serve_connection(TokioIo::new(stream), service);
@@ -62,5 +62,5 @@ where
     ending.send_replace(true);
     let all = async { while connections.join_next().await.is_some() {} };
     // Streams that a client holds open have no end of their own.
-    let _ = tokio::time::timeout(GRACE, all).await;
+    let _ = tokio::time::timeout(grace, all).await;
 }

@@ -3,7 +3,7 @@
 use super::global::Global;
 use super::{
     check, completions, config, coordinator, deliver, demo, enable, import, outbox, proxy, report,
-    wrap,
+    serve, wrap,
 };
 use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -24,6 +24,7 @@ const TEMPLATE: &str = "\
   disable      Makes them run as they did before
 
 \x1b[1;4mReport and deliver:\x1b[0m
+  serve        Takes events over HTTP in the coordinator's place, and delivers them
   report       Reports what happened in an interaction
   deliver      Delivers now what waits in the outbox
 
@@ -107,6 +108,8 @@ pub enum Command {
     Enable(enable::EnableArgs),
     /// Makes them run as they did before
     Disable(enable::DisableArgs),
+    /// Takes events over HTTP in the coordinator's place, and delivers them
+    Serve(serve::Args),
     /// Reports what happened in an interaction
     Report(report::Args),
     /// Delivers now what waits in the outbox

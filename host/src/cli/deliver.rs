@@ -1,6 +1,7 @@
 //! `deliver`: drains the outbox now.
 
-use super::start::{SHUTDOWN, measured_reporter};
+use super::coordinator::end;
+use super::start::{SHUTDOWN, measured_reporter, require_enabled};
 use super::{Error, Ui, duration, outbox, output};
 use indicatif::ProgressBar;
 use mcp_reporter::engine::{BreakerState, OutboxStatus};
@@ -14,6 +15,8 @@ use std::time::{Duration, Instant};
 const SENDING: Duration = Duration::from_millis(500);
 /// How often to look while another process delivers.
 const WATCH: Duration = Duration::from_millis(250);
+/// How often to look for what other processes have stored.
+const FOLLOW: Duration = Duration::from_millis(500);
 /// At most so often a line of progress is printed.
 const LINES: Duration = Duration::from_secs(2);
 
@@ -23,6 +26,10 @@ pub struct Args {
     /// Give up after so many seconds; what is not delivered stays in the outbox
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = duration::seconds)]
     timeout: Duration,
+    /// Deliver for as long as it runs, what comes in meanwhile too, until it is interrupted or told
+    /// to end
+    #[arg(long, conflicts_with_all = ["timeout", "json"])]
+    follow: bool,
     /// Print {"delivered", "dead_lettered", "waiting", "breaker", "paused_reason",
     /// "next_attempt_s"} as JSON
     #[arg(long)]
@@ -32,6 +39,9 @@ pub struct Args {
 /// Delivers until the outbox is empty or the time is over. Delivered by
 /// another process counts as well.
 pub async fn run(args: Args, config: Config, ui: Ui) -> Result<ExitCode, Error> {
+    if args.follow {
+        return follow(config, ui).await;
+    }
     let request_timeout = config
         .settings()
         .map(|s| s.request_timeout)
@@ -48,6 +58,36 @@ pub async fn run(args: Args, config: Config, ui: Ui) -> Result<ExitCode, Error> 
     let result = drain.run(&args, ui).await;
     reporter.shutdown(SHUTDOWN).await;
     result
+}
+
+/// Delivers until it is interrupted or told to end.
+async fn follow(config: Config, ui: Ui) -> Result<ExitCode, Error> {
+    let turn = require_enabled(&config)?.request_timeout + SENDING;
+    let end = end().map_err(|why| Error::Failed(format!("cannot listen to signals: {why}")))?;
+    let reporter = measured_reporter(config).await?;
+    let waiting = output::count(reporter.status().await?.waiting, "event");
+    ui.line(&format!("delivering; {waiting} waiting"))?;
+    let deliver = async {
+        loop {
+            // What other processes store tells nobody: it is looked for.
+            let pause = match reporter.deliver_now(turn).await {
+                Ok(done) => done
+                    .and_then(|done| done.next_ms)
+                    .map(Duration::from_millis),
+                Err(failed) => {
+                    tracing::error!("delivery failed: {failed}");
+                    None
+                }
+            };
+            tokio::time::sleep(pause.map_or(FOLLOW, |pause| pause.min(FOLLOW))).await;
+        }
+    };
+    tokio::select! {
+        () = end => {}
+        () = deliver => {}
+    }
+    reporter.shutdown(SHUTDOWN).await;
+    Ok(ExitCode::SUCCESS)
 }
 
 struct Drain<'a> {

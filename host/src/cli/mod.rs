@@ -19,6 +19,7 @@ mod outbox;
 mod output;
 mod proxy;
 mod report;
+mod serve;
 mod start;
 mod wrap;
 
@@ -85,6 +86,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Error> {
             }
             check::run(args, config, ui).await
         }
+        Command::Serve(args) => serve::run(args, start(global)?, ui).await,
         Command::Report(args) => report::run(args, start(global)?, ui).await,
         Command::Deliver(args) => deliver::run(args, start(global)?, ui).await,
         Command::Outbox(args) => outbox::run(args, start(global)?, ui).await,

@@ -11,9 +11,7 @@ use mcp_reporter::capture::{Reporting, Source};
 use mcp_reporter::config::{Config, LogLevel};
 use mcp_reporter::tls;
 use mcp_reporter_capture::clock::Clock;
-use mcp_reporter_capture::http::{
-    Exchanges, Forwarder, Handover, Seen, Unobserved, Upstream, serve,
-};
+use mcp_reporter_capture::http::{Exchanges, Forwarder, Handover, Seen, Unobserved, Upstream};
 use mcp_reporter_capture::{CaptureSettings, NoProcess, Report, Tracker, Transport};
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
@@ -108,7 +106,7 @@ pub async fn run(args: Args, global: &Global, ui: Ui) -> Result<ExitCode, Error>
         handover,
         loopback_only: address.ip().is_loopback(),
     };
-    serve(listener, forwarder, end).await;
+    forwarder.serve(listener, end).await;
     // The last hand-over went with the forwarder: the source is at its end.
     if let Some(reporting) = reporting {
         let stored = tokio::task::spawn_blocking(move || reporting.wait(STORE)).await;

@@ -4,6 +4,7 @@ use super::global::Global;
 use super::{Error, logging};
 use mcp_reporter::Reporter;
 use mcp_reporter::config::{Config, Sources};
+use mcp_reporter_core::settings::Settings;
 use std::time::Duration;
 
 /// How long a command waits at its end for what it has begun.
@@ -51,9 +52,17 @@ pub(super) async fn enabled_reporter(config: Config) -> Result<Reporter, Error> 
     reporter(config).await
 }
 
-fn require_enabled(config: &Config) -> Result<(), Error> {
-    if config.enabled() {
-        return Ok(());
+/// A reporter for a command that delivers for as long as it runs.
+pub(super) async fn serving_reporter(config: Config) -> Result<Reporter, Error> {
+    let reporter = Reporter::builder().config(config).build().await?;
+    reporter.metrics_address()?;
+    Ok(reporter)
+}
+
+/// The settings; reporting must be on.
+pub(super) fn require_enabled(config: &Config) -> Result<&Settings, Error> {
+    if let Some(settings) = config.settings() {
+        return Ok(settings);
     }
     let place = match config.file() {
         Some(path) => path.display().to_string(),

@@ -61,6 +61,7 @@ pub(super) const LOG_FORMAT: &str = "log_format";
 pub(super) const LOG_FILE: &str = "log_file";
 pub(super) const CA_FILE: &str = "ca_file";
 pub(super) const METRICS_LISTEN: &str = "metrics_listen";
+pub(super) const INGEST_RATE_LIMIT: &str = "ingest_rate_limit";
 pub(super) const SHARDS: &str = "shards";
 pub(super) const RATE_LIMIT: &str = "rate_limit";
 pub(super) const DELIVER_ON_REPORT: &str = "deliver_on_report";
@@ -77,7 +78,7 @@ static KEY_FILE: KeyInfo = KeyInfo {
     is_secret: false,
 };
 
-static HOST_KEYS: [KeyInfo; 9] = [
+static HOST_KEYS: [KeyInfo; 10] = [
     KeyInfo {
         name: STORE,
         default: Some("sqlite"),
@@ -143,6 +144,14 @@ static HOST_KEYS: [KeyInfo; 9] = [
         is_secret: false,
     },
     KeyInfo {
+        name: INGEST_RATE_LIMIT,
+        default: Some("0"),
+        allowed: "a whole number from 0 to 1000000 (0 for no limit)",
+        doc: "Most events that `serve` takes in a second, over all clients; more are answered 429.",
+        is_text: false,
+        is_secret: false,
+    },
+    KeyInfo {
         name: SHARDS,
         default: Some("1"),
         allowed: "a whole number from 1 to 64, at most rate_limit unless that is 0, and the same for all who use the outbox",
@@ -171,10 +180,18 @@ pub fn keys() -> impl Iterator<Item = KeyInfo> {
 
 /// `shards`.
 pub(super) fn shards(text: &str) -> Option<u32> {
+    whole(text).filter(|number| (1..=MOST_SHARDS).contains(number))
+}
+
+/// `ingest_rate_limit`.
+pub(super) fn ingest_rate_limit(text: &str) -> Option<u32> {
+    whole(text).filter(|number| *number <= 1_000_000)
+}
+
+fn whole(text: &str) -> Option<u32> {
     // `parse` would take a sign.
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = text.parse().ok().filter(|_| digits);
-    number.filter(|number| (1..=MOST_SHARDS).contains(number))
+    text.parse().ok().filter(|_| digits)
 }
 
 /// The key of this name.
@@ -191,6 +208,7 @@ pub(super) fn check(key: &KeyInfo, text: &str) -> Result<(), String> {
         LOG_FORMAT => LogFormat::parse(text).is_some(),
         METRICS_LISTEN => listen_address(text).is_some(),
         SHARDS => shards(text).is_some(),
+        INGEST_RATE_LIMIT => ingest_rate_limit(text).is_some(),
         API_KEY_FILE | LOCAL_CACHE_PATH | LOG_FILE | CA_FILE => {
             !text.is_empty() && !text.contains('\0')
         }

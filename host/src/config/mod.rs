@@ -32,8 +32,9 @@ use mcp_reporter_core::settings::{Settings, printable};
 use crate::store::RedisUrl;
 use gather::{Entry, Gathered};
 use keys::{
-    API_KEY, API_KEY_FILE, CA_FILE, DELIVER_ON_REPORT, DURABILITY, ENABLE, LOCAL_CACHE_PATH,
-    LOG_FILE, LOG_FORMAT, LOG_LEVEL, MCP_ID, METRICS_LISTEN, RATE_LIMIT, SHARDS, STORE,
+    API_KEY, API_KEY_FILE, CA_FILE, DELIVER_ON_REPORT, DURABILITY, ENABLE, INGEST_RATE_LIMIT,
+    LOCAL_CACHE_PATH, LOG_FILE, LOG_FORMAT, LOG_LEVEL, MCP_ID, METRICS_LISTEN, RATE_LIMIT, SHARDS,
+    STORE,
 };
 
 /// A checked configuration. Its `Debug` shows neither the API key nor the store's password.
@@ -293,6 +294,11 @@ impl Config {
     /// `shards`, from 1.
     pub fn shards(&self) -> u32 {
         self.shards
+    }
+
+    /// `ingest_rate_limit`: most events that `serve` takes in a second; 0 for no limit.
+    pub fn ingest_rate_limit(&self) -> u32 {
+        choice(&self.entries, INGEST_RATE_LIMIT, keys::ingest_rate_limit).unwrap_or(0)
     }
 
     /// What of the MCP traffic is reported: `capture` and the keys beside it.

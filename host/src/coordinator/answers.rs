@@ -55,7 +55,9 @@ fn effect(fault: Fault) -> Effect {
     };
     match fault {
         // The last two never let a request come this far.
-        Fault::None | Fault::Refuse | Fault::NoRead => Effect::Handled(Manner::Plainly),
+        Fault::None | Fault::Forget(_) | Fault::Refuse | Fault::NoRead => {
+            Effect::Handled(Manner::Plainly)
+        }
         Fault::Hang => Effect::Lost(Manner::Never),
         Fault::Status(code) => match StatusCode::from_u16(code) {
             Ok(status) if status.is_success() => Effect::HandledAs(status),
@@ -139,7 +141,15 @@ fn event(shared: &Shared, headers: &HeaderMap, body: &Bytes) -> (Answer, Manner,
     let (answer, manner, receipt) = shared.ledger.change(|state| {
         let at = shared.ledger.since_start();
         let wall = SystemTime::now();
-        let effect = effect(state.in_force.meet(true));
+        let fault = state.in_force.meet(true);
+        let forgotten = match fault {
+            Fault::Forget(_) => state.store.forget_starts(),
+            _ => Ok(()),
+        };
+        let effect = match forgotten {
+            Ok(()) => effect(fault),
+            Err(_) => Effect::Unhandled(plain(StatusCode::INTERNAL_SERVER_ERROR)),
+        };
         let mut taken = None;
         let (answer, manner) = apply(effect, || {
             if let Some(refusal) = authorisation {

@@ -24,9 +24,10 @@ use thiserror::Error;
 /// | `garbage` | bytes that are not HTTP; not stored |
 /// | `huge` | stored, then a 200 whose body has 64 MiB |
 /// | `full` | events answered as by a full queue: 500, not stored |
+/// | `forget:<n>` | after every n events all starts are forgotten, as by a restart of the real one: what comes later for them is answered 200 and dropped |
 /// | `redirect:<url>` | 307 to the URL, which a client would repeat the POST to; not stored |
 ///
-/// `flaky` and `full` concern `POST /api/v2/interactions` alone, the others every request.
+/// `flaky`, `full` and `forget` concern `POST /api/v2/interactions` alone, the others every request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Fault {
     /// No fault.
@@ -60,6 +61,8 @@ pub enum Fault {
     Huge,
     /// Behaves as if its queue were full.
     Full,
+    /// Forgets all starts after every so many events, from 1.
+    Forget(u32),
     /// Answers 307 with this location.
     Redirect(String),
 }
@@ -68,7 +71,7 @@ impl Fault {
     /// All values, for help texts.
     pub const VALUES: &str = "none, refuse, hang, no-read, 500, status:<200 to 599>, \
         429:<seconds>, 429-date:<seconds>, slow:<ms>, cut, reset, drip, flaky:<0 to 100>, \
-        garbage, huge, full, redirect:<url>";
+        garbage, huge, full, forget:<events, from 1>, redirect:<url>";
 
     /// Whether the fault is in the way of connections, so that it never sees a request.
     pub(super) fn is_of_connections(&self) -> bool {
@@ -77,7 +80,7 @@ impl Fault {
 
     /// Whether the fault concerns only events.
     pub(super) fn is_of_events(&self) -> bool {
-        matches!(self, Self::Full | Self::Flaky(_))
+        matches!(self, Self::Full | Self::Flaky(_) | Self::Forget(_))
     }
 }
 
@@ -122,6 +125,7 @@ impl FromStr for Fault {
             ("garbage", None) => Some(Self::Garbage),
             ("huge", None) => Some(Self::Huge),
             ("full", None) => Some(Self::Full),
+            ("forget", Some(v)) => number(v).filter(|events| *events > 0).map(Self::Forget),
             ("redirect", Some(v)) if !v.is_empty() && v.bytes().all(|b| b.is_ascii_graphic()) => {
                 Some(Self::Redirect(v.to_owned()))
             }
@@ -149,6 +153,7 @@ impl fmt::Display for Fault {
             Self::Garbage => f.write_str("garbage"),
             Self::Huge => f.write_str("huge"),
             Self::Full => f.write_str("full"),
+            Self::Forget(events) => write!(f, "forget:{events}"),
             Self::Redirect(url) => write!(f, "redirect:{url}"),
         }
     }
@@ -159,7 +164,7 @@ impl fmt::Display for Fault {
 pub(super) struct InForce {
     fault: Fault,
     requests_left: Option<u32>,
-    flaky_seen: u64,
+    events_seen: u64,
 }
 
 impl InForce {
@@ -169,7 +174,7 @@ impl InForce {
             _ => Self {
                 requests_left: requests.filter(|_| !fault.is_of_connections()),
                 fault,
-                flaky_seen: 0,
+                events_seen: 0,
             },
         }
     }
@@ -187,8 +192,16 @@ impl InForce {
             Fault::Flaky(share) => {
                 // Bresenham's line: after n events, exactly n * share / 100 have failed.
                 let failed = |n: u64| n * u64::from(share) / 100;
-                self.flaky_seen += 1;
-                match failed(self.flaky_seen) > failed(self.flaky_seen - 1) {
+                self.events_seen += 1;
+                match failed(self.events_seen) > failed(self.events_seen - 1) {
+                    true => self.fault.clone(),
+                    false => Fault::None,
+                }
+            }
+            Fault::Forget(events) => {
+                let seen = self.events_seen;
+                self.events_seen += 1;
+                match seen > 0 && seen.is_multiple_of(events.into()) {
                     true => self.fault.clone(),
                     false => Fault::None,
                 }
@@ -228,6 +241,7 @@ mod tests {
             "garbage",
             "huge",
             "full",
+            "forget:100",
             "redirect:http://127.0.0.1:9/x?y=z",
         ] {
             let fault: Fault = text.parse().unwrap();
@@ -250,6 +264,8 @@ mod tests {
             "429:-1",
             "slow:1.5",
             "flaky:101",
+            "forget",
+            "forget:0",
             "redirect:",
             "redirect:a b",
             "redirect:a\r\nb",

@@ -26,7 +26,7 @@
 //! start it has not seen is answered 200 and dropped; a second start resets the
 //! interaction. What it adds: an event is stored before its 200 (so the queue is
 //! always empty), a repeated `Idempotency-Key` is answered 200 and not stored
-//! again, and no start is ever forgotten. A body that is not a JSON object gets 422.
+//! again, and no start is forgotten unless [`Fault::Forget`] says so. A body that is not a JSON object gets 422.
 
 mod answers;
 mod command;

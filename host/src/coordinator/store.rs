@@ -141,6 +141,20 @@ impl Store {
         }
     }
 
+    /// Forgets which interactions there are, as the real server does when it restarts.
+    pub(super) fn forget_starts(&mut self) -> rusqlite::Result<()> {
+        match self {
+            Self::Sink => Ok(()),
+            Self::Memory(memory) => {
+                memory.interactions.clear();
+                Ok(())
+            }
+            Self::Sqlite(connection) => {
+                connection.execute("DELETE FROM interactions", []).map(drop)
+            }
+        }
+    }
+
     pub(super) fn events(&self) -> rusqlite::Result<Vec<StoredEvent>> {
         match self {
             Self::Sink => Ok(Vec::new()),

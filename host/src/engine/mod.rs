@@ -53,6 +53,17 @@ pub use self::{
     instance::{HandlerAnswer, Instance},
 };
 use crate::store::Store;
+use mcp_reporter_core::event;
+
+/// The action of the contract that the core's stands for.
+pub(crate) fn action_of(action: event::Action) -> Action {
+    match action {
+        event::Action::Start => Action::Start,
+        event::Action::Progress => Action::Progress,
+        event::Action::Complete => Action::Complete,
+        event::Action::Error => Action::Error,
+    }
+}
 
 /// What a component must export.
 const EXPORTS: [&str; 3] = [

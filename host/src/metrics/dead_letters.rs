@@ -7,11 +7,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use mcp_reporter_core::drain::Cause;
-use mcp_reporter_core::event;
 use mcp_reporter_core::outbox::{EventKey, Place};
 
 use super::Metrics;
-use crate::engine::Action;
+use crate::engine::{Action, action_of};
 use crate::store::{Store, StoreError};
 
 /// A store that counts the dead letters written to it.
@@ -36,16 +35,7 @@ fn dead_letter(key: &str, value: &[u8]) -> Option<(Cause, Option<Action>)> {
     }
     EventKey::parse(key)?;
     let (cause, action) = Cause::of(value);
-    Some((cause, action.map(reported)))
-}
-
-fn reported(action: event::Action) -> Action {
-    match action {
-        event::Action::Start => Action::Start,
-        event::Action::Progress => Action::Progress,
-        event::Action::Complete => Action::Complete,
-        event::Action::Error => Action::Error,
-    }
+    Some((cause, action.map(action_of)))
 }
 
 #[async_trait]
@@ -111,6 +101,7 @@ impl Store for DeadLetterCounter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mcp_reporter_core::event;
     use mcp_reporter_core::outbox::{self, Record};
 
     #[test]

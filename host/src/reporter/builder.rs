@@ -2,6 +2,7 @@
 
 use super::accept::Accepting;
 use super::deliver::Delivering;
+use super::edge::Edge;
 use super::factory::Factory;
 use super::merge;
 use super::shares::Shares;
@@ -193,6 +194,10 @@ impl ReporterBuilder {
                         Delivering::start(factory.clone(), shard, request_timeout, timer)
                     })
                     .collect();
+                let edge = match &delivering[..] {
+                    [one] => Some(Edge::new(factory.clone(), one.arrival())),
+                    _ => None,
+                };
                 let arrivals = delivering.iter().map(Delivering::arrival).collect();
                 let accepting = Accepting::start(factory.clone(), instance, arrivals);
                 let address = served.map(|listener| {
@@ -201,14 +206,14 @@ impl ReporterBuilder {
                     serve(listener, &factory, &holder);
                     Some(address)
                 });
-                Ok::<_, BuildError>((accepting, delivering, factory, legacy, address))
+                Ok::<_, BuildError>((accepting, delivering, factory, edge, legacy, address))
             })
             .await;
         let built = match inner {
             Ok(built) => built,
             Err(panicked) => Err(BuildError::Threads(std::io::Error::other(panicked))),
         };
-        let (accepting, delivering, factory, legacy, metrics) = match built {
+        let (accepting, delivering, factory, edge, legacy, metrics) = match built {
             Ok(parts) => parts,
             Err(failed) => {
                 runtime.shutdown_background();
@@ -220,6 +225,7 @@ impl ReporterBuilder {
                 accepting,
                 delivering,
                 factory,
+                edge,
                 runtime: Mutex::new(Some(runtime)),
                 metrics,
             })),

@@ -32,6 +32,7 @@
 mod accept;
 mod builder;
 mod deliver;
+mod edge;
 mod error;
 mod factory;
 mod import;
@@ -93,6 +94,8 @@ struct Inner {
     /// One for each shard.
     delivering: Vec<Delivering>,
     factory: Arc<Factory>,
+    /// Answers requests over HTTP; none where there are several shards.
+    edge: Option<edge::Edge>,
     runtime: Mutex<Option<tokio::runtime::Runtime>>,
     metrics: Result<Option<SocketAddr>, MetricsError>,
 }
@@ -470,6 +473,13 @@ impl Reporter {
             delivered_all: matches!(delivered_all, Ok(true)),
             in_time: delivered_all.is_ok(),
         }
+    }
+
+    /// The runtime of its threads; none when it is switched off or was shut down.
+    pub(crate) fn runtime(&self) -> Option<tokio::runtime::Handle> {
+        let runtime = self.inner.as_ref()?.runtime.lock();
+        let runtime = runtime.unwrap_or_else(|e| e.into_inner());
+        runtime.as_ref().map(|runtime| runtime.handle().clone())
     }
 
     /// A fresh instance for a question to the coordinator, so that nothing else has to wait.

@@ -1,6 +1,12 @@
 //! `local_cache_path` holds the old client's database: it is taken over, and
 //! the old client can go on using it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use mcp_reporter::reporter::LegacyImport;
+use mcp_reporter::store::{MemoryStore, Store, StoreError};
 use mcp_reporter_tests::{
     Place, assert_one_key_each, builder, coordinator, drained, json, python, stored,
 };
@@ -168,4 +174,99 @@ async fn rows_taken_over_again_after_a_crash_have_the_same_key() {
     assert_one_key_each(&coordinator.receipts());
     let stats = coordinator.stats();
     assert_eq!((stats.processed, stats.duplicates_ignored), (2, 2));
+}
+
+/// A store in memory that counts the bytes that are noted of an import.
+struct NotesCounted {
+    store: MemoryStore,
+    bytes: AtomicUsize,
+}
+
+#[async_trait]
+impl Store for NotesCounted {
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.store.get(key).await
+    }
+
+    async fn get_many(
+        &self,
+        keys: Vec<String>,
+    ) -> Result<Vec<(String, Option<Vec<u8>>)>, StoreError> {
+        self.store.get_many(keys).await
+    }
+
+    async fn list_keys(&self) -> Result<Vec<String>, StoreError> {
+        self.store.list_keys().await
+    }
+
+    async fn set(&self, key: String, value: Vec<u8>) -> Result<(), StoreError> {
+        if key.starts_with("imported") {
+            self.bytes.fetch_add(value.len(), Ordering::Relaxed);
+        }
+        self.store.set(key, value).await
+    }
+
+    async fn set_many(&self, pairs: Vec<(String, Vec<u8>)>) -> Result<(), StoreError> {
+        self.store.set_many(pairs).await
+    }
+
+    async fn delete_many(&self, keys: Vec<String>) -> Result<(), StoreError> {
+        self.store.delete_many(keys).await
+    }
+
+    async fn increment(&self, key: String, delta: i64) -> Result<i64, StoreError> {
+        self.store.increment(key, delta).await
+    }
+
+    async fn compare_and_swap(
+        &self,
+        key: String,
+        expected: Option<Vec<u8>>,
+        new: Vec<u8>,
+    ) -> Result<bool, StoreError> {
+        self.store.compare_and_swap(key, expected, new).await
+    }
+
+    async fn close(&self) {
+        self.store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_noted_of_an_import_grows_with_the_rows_and_no_faster() {
+    let mut noted = Vec::new();
+    for rows in [10_000, 40_000] {
+        let place = Place::new();
+        let cache = place.folder().join("interaction_cache.db");
+        let connection = rusqlite::Connection::open(&cache).unwrap();
+        connection
+            .execute_batch(&format!(
+                "CREATE TABLE failed_interactions (
+                     id INTEGER PRIMARY KEY AUTOINCREMENT, interaction_data TEXT, timestamp REAL,
+                     retry_count INTEGER DEFAULT 0);
+                 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})
+                 INSERT INTO failed_interactions (interaction_data, timestamp)
+                 SELECT '{{\"action\":\"interaction_start\",\"interaction_id\":\"int_' || i ||
+                     '\",\"timestamp\":1718000000.5,\"request_data\":{{}}}}', 1718000001.0 FROM n;"
+            ))
+            .unwrap();
+        let store = Arc::new(NotesCounted {
+            store: MemoryStore::new(),
+            bytes: AtomicUsize::new(0),
+        });
+        let settings = place.fast("http://127.0.0.1:9");
+        let reporter = builder(&settings).without_timer().store(store.clone());
+        let reporter = reporter.build().await.unwrap();
+        for known in [0, rows] {
+            let import = LegacyImport::open(&cache).unwrap();
+            let done = import.run(&reporter, |_| {}).await.unwrap();
+            assert_eq!((done.known, done.events), (known, rows - known));
+        }
+        noted.push(store.bytes.load(Ordering::Relaxed));
+    }
+    let times = noted[1] as f64 / noted[0] as f64;
+    assert!(
+        times < 6.0,
+        "4 times the rows, {times} times the bytes: {noted:?}"
+    );
 }

@@ -18,6 +18,7 @@ mod old_client;
 mod oracle;
 mod redis;
 mod secrets;
+mod serve;
 mod shards;
 mod sharing;
 mod shutdown;

@@ -32,7 +32,7 @@ mod tests;
 
 pub use answers::{Response, delivered, not_configured, store_failed, switched_off, unreadable};
 pub use event::Incoming;
-pub use route::{Head, Operation};
+pub use route::{EVENTS_PATH, Head, Operation};
 
 use crate::accept::{Acceptor, Refusal};
 use crate::admin::{self, AdminError};

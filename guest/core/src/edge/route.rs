@@ -63,9 +63,12 @@ pub enum Operation<'a> {
     Redrive,
 }
 
+/// Where events go, here and at the coordinator.
+pub const EVENTS_PATH: &str = "/api/v2/interactions";
+
 /// The paths, and the method that each takes.
 const ROUTES: [(&str, &str); 8] = [
-    ("/api/v2/interactions", "POST"),
+    (EVENTS_PATH, "POST"),
     ("/api/v2/health", "GET"),
     ("/api/v2/validate", "POST"),
     ("/api/v2/interactions/stats", "GET"),

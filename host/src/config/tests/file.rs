@@ -159,7 +159,7 @@ fn an_unknown_key_is_named_with_the_known_ones() {
          max_retries, retry_delay, dead_letter_after, request_timeout, rate_limit, rate_period, \
          max_in_flight, max_events, max_bytes, when_full, max_event_bytes, deliver_on_report, \
          report_budget, ingest_keys, edge_budget, store, local_cache_path, durability, log_level, log_format, log_file, ca_file, \
-         metrics_listen, shards, capture, capture_methods, redact, max_field_bytes, sampling, \
+         metrics_listen, ingest_rate_limit, shards, capture, capture_methods, redact, max_field_bytes, sampling, \
          sampling_keep_errors, user_id \
          (DIR/work/mcp_config.toml:3)"
     );

@@ -159,7 +159,7 @@ fn show_lists_every_key_once() {
     let config = Place::with_file(ON).load();
     let shown: Vec<&str> = config.show().iter().map(|shown| shown.key).collect();
     assert_eq!(shown, keys().map(|key| key.name).collect::<Vec<_>>());
-    assert_eq!(shown.len(), 36);
+    assert_eq!(shown.len(), 37);
 }
 
 #[test]

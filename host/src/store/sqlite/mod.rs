@@ -18,7 +18,7 @@
 //! listing then reads the index only, a tenth of the file. The file is in WAL mode: a commit
 //! survives the death of the process, and with [`Durability::Power`] that of the machine.
 //!
-//! What was deleted is given back to the system in small steps ([`space`]).
+//! A file that was large and is nearly empty is made small again ([`space`]).
 //!
 //! A damaged file is renamed, never deleted, and a fresh one begun ([`files`]). Damage found
 //! while in use is noted in a file `<name>.damaged`, which makes the next start look closely.

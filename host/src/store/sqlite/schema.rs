@@ -14,9 +14,9 @@ use std::time::Instant;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
+use super::files;
 use super::lock::patiently;
 use super::shared::{Durability, Shared};
-use super::{files, space};
 use crate::store::{StoreError, StoreWarning};
 
 /// Step `n` makes version `n + 1` of version `n`. Add one when an older program would misread
@@ -111,8 +111,6 @@ fn set_up(
     if version.is_some() {
         check_for_damage(shared, connection)?;
     }
-    // While it is empty: the log is the first thing in it.
-    patiently(shared, began, || space::prepare(connection))?;
     let mode: String = patiently(shared, began, || {
         connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))
     })?;

@@ -60,10 +60,9 @@ async fn a_file_that_was_large_becomes_small_again_by_itself() {
 }
 
 #[tokio::test]
-async fn a_file_of_an_older_version_becomes_small_again_too() {
+async fn anothers_tables_in_the_file_stay_as_they_are() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("outbox.db");
-    // As it was made before, with another's table in it.
     let old = Connection::open(&path).unwrap();
     old.execute_batch(
         "PRAGMA journal_mode = wal; CREATE TABLE other (id INTEGER PRIMARY KEY, text TEXT);

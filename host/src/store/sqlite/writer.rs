@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::files::Identity;
 use super::lock::patiently;
 use super::shared::Shared;
-use super::space::{self, Given};
+use super::space;
 use crate::store::{StoreError, sum};
 
 /// The most operations in one transaction, so that the first need not wait long for the last.
@@ -149,24 +149,21 @@ impl Writer {
                 Err(_) => thread::yield_now(),
             }
         }
-        let mut pause = IDLE;
-        while self.roomy {
-            match self.queue.recv_timeout(pause) {
-                Ok(write) => return Ok(write),
-                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+        if self.roomy {
+            match self.queue.recv_timeout(IDLE) {
                 Err(mpsc::RecvTimeoutError::Timeout) => self.give_back(),
+                Err(mpsc::RecvTimeoutError::Disconnected) => {}
+                Ok(write) => return Ok(write),
             }
-            pause = Duration::ZERO;
         }
         self.queue.recv()
     }
 
-    /// Gives back some of the space that the file has to give, and cuts the file after the last.
+    /// Gives back the space that the file no longer needs.
     fn give_back(&mut self) {
+        self.roomy = false;
         // Should another process be writing, the next deletion is soon enough.
-        let given = space::give_back(&self.connection).unwrap_or(Given::Nothing);
-        self.roomy = given == Given::Some;
-        if given == Given::Last {
+        if let Ok(true) = space::give_back(&self.connection) {
             self.checkpoint();
         }
     }

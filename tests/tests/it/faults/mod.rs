@@ -6,6 +6,7 @@ mod clock;
 mod coordinator;
 mod corrupt;
 mod disk;
+mod forget;
 mod kill;
 mod locked;
 mod read_only;
