@@ -19,7 +19,7 @@
 //! `HEAD` is answered as `GET` without the body, `OPTIONS` with what is allowed.
 //!
 //! A request with an `Idempotency-Key` that was answered 200 before gets the same answer again,
-//! and stores nothing: see [`repeats`].
+//! and stores nothing (`repeats`).
 
 mod answers;
 mod event;
