@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod config;
+pub mod edge;
 mod host_config;
 mod input;
 // Where the configuration looks for it.
@@ -22,9 +23,10 @@ pub const KEY: &str = "k-7f3a9c51e2d84b06";
 pub type Check = fn(&[u8]);
 
 /// All of them, by the names of their targets and corpora.
-pub const CHECKS: [(&str, Check); 5] = [
+pub const CHECKS: [(&str, Check); 6] = [
     ("answer", answer::check),
     ("config", config::check),
+    ("edge", edge::check),
     ("payload", payload::check),
     ("record", record::check),
     ("retry_after", retry_after::check),

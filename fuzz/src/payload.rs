@@ -66,7 +66,7 @@ pub fn check(input: &[u8]) {
 }
 
 /// What another reader makes of `text`; none where it is not JSON.
-fn parse(text: &[u8]) -> Option<Value> {
+pub(crate) fn parse(text: &[u8]) -> Option<Value> {
     let mut reader = serde_json::Deserializer::from_slice(text);
     reader.disable_recursion_limit();
     let value = serde::Deserialize::deserialize(&mut reader).ok()?;

@@ -17,7 +17,9 @@
 //! Tens of actions: report (one, many, by several processes), deliver (several
 //! drainers, interleaved at each store operation), let time pass, jump a clock,
 //! stall or kill a process, change how the coordinator answers or have it forget
-//! all starts, as the real one does when it restarts, redrive, purge.
+//! all starts, as the real one does when it restarts, redrive, purge. Clients post events to the
+//! coordinator's own API, each request to a fresh instance, and post them again with the same
+//! idempotency key: when no answer came, when one did, before the first try ends, a day later.
 //! Any store operation can be refused, lose its answer before or after it took
 //! effect, take seconds, kill the process before or after it took effect; a swap
 //! can fail; a value can be read, or lie, damaged or cut short. The strict store
@@ -69,14 +71,22 @@
 //!     where one process delivers, the store and the clocks are sound, and no try
 //!     has failed so far, since failures change the order.
 //!
+//! 12. What a request was answered 200 for is an event as in 1, whether this try stored it or an
+//!     earlier one. A request that comes again on the day of its answer or the next, by the clock
+//!     of who is asked, is answered the same and stores nothing, unless its kept answer was
+//!     damaged. What is stored twice all the same has one idempotency key, and nothing else but
+//!     200, full, or a store that failed is answered.
+//!
 //! That the oracle can fail is tested too: [`Sabotage`] has a lie for each.
 #![deny(missing_docs)]
 
+mod client;
 mod coordinator;
 mod coverage;
 mod dice;
 mod oracle;
 mod plan;
+mod requests;
 mod run;
 mod store;
 mod world;

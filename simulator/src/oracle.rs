@@ -7,7 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
-use mcp_reporter_core::outbox::{EventKey, Place, Stage};
+use mcp_reporter_core::outbox::{EventKey, Place, Record, Stage};
+
+use crate::requests::Requests;
 
 /// How long a damaged control record can have effects: a lease, and the windows of the throttle.
 const DAMAGE_LASTS: u64 = 9_000_000_000;
@@ -43,6 +45,8 @@ pub enum Invariant {
     Counted,
     /// 11: the oldest event goes first, so that few interactions are open at the coordinator.
     OldestFirst,
+    /// 12: a request that comes again is the same request.
+    SameAgain,
 }
 
 /// An invariant that does not hold, and how.
@@ -78,6 +82,8 @@ pub(crate) struct Event {
     /// The keys it had, in order: another each time that it was put back.
     pub keys: Vec<EventKey>,
     pub acceptor: u64,
+    /// The request that brought it, where it came over the coordinator's own API.
+    pub request: Option<usize>,
     /// Store operations done when it was first stored.
     pub stored_op: u64,
     /// When it was first stored, or put back.
@@ -157,9 +163,11 @@ pub(crate) struct Ledger {
     pub events: Vec<Event>,
     pub receipts: Vec<Receipt>,
     pub senders: BTreeMap<u64, Sender>,
-    by_body: HashMap<Vec<u8>, usize>,
+    /// By what is sent: the body, and the `traceparent`, which is another for each try of a request.
+    by_content: HashMap<(Vec<u8>, String), usize>,
     by_key: HashMap<EventKey, usize>,
     pub violations: Vec<Violation>,
+    pub requests: Requests,
     /// Who took the lease, and when.
     pub leases: Vec<Lease>,
     /// When somebody wrote the control record, and how long before that its call had begun.
@@ -200,14 +208,21 @@ impl Ledger {
         self.violations.push(Violation { invariant, what });
     }
 
-    pub fn submit(&mut self, interaction: u64, body: Vec<u8>, acceptor: u64) -> usize {
+    pub fn submit(
+        &mut self,
+        interaction: u64,
+        content: (Vec<u8>, String),
+        acceptor: u64,
+        request: Option<usize>,
+    ) -> usize {
         let at = self.events.len();
-        self.by_body.insert(body, at);
+        self.by_content.insert(content, at);
         self.events.push(Event {
             interaction,
             fate: Fate::Unknown,
             keys: Vec::new(),
             acceptor,
+            request,
             stored_op: 0,
             stored_at: 0,
             idempotency_key: None,
@@ -223,8 +238,8 @@ impl Ledger {
         at
     }
 
-    pub fn by_body(&self, body: &[u8]) -> Option<usize> {
-        self.by_body.get(body).copied()
+    pub fn by_content(&self, body: Vec<u8>, traceparent: String) -> Option<usize> {
+        self.by_content.get(&(body, traceparent)).copied()
     }
 
     pub fn by_key(&self, key: &EventKey) -> Option<usize> {
@@ -232,15 +247,8 @@ impl Ledger {
     }
 
     /// An acceptor stored an event under `key`.
-    pub fn stored(
-        &mut self,
-        key: EventKey,
-        body: &[u8],
-        idempotency_key: String,
-        op: u64,
-        now: u64,
-    ) {
-        let Some(at) = self.by_body(body) else {
+    pub fn stored(&mut self, key: EventKey, record: Record, op: u64, now: u64) {
+        let Some(at) = self.by_content(record.body, record.traceparent) else {
             self.violate(
                 Invariant::NothingElse,
                 "a body was stored that was not reported".into(),
@@ -252,12 +260,15 @@ impl Ledger {
         event.keys = vec![key];
         event.stored_op = op;
         event.stored_at = now;
-        event.idempotency_key = Some(idempotency_key);
+        let request = event.request;
+        event.idempotency_key = Some(record.idempotency_key.clone());
+        self.check_key(request, &record.idempotency_key);
     }
 
     /// A redrive put an event back under `key`.
-    pub fn put_back(&mut self, key: EventKey, body: &[u8], op: u64, now: u64) {
-        let Some(at) = self.by_body(body) else {
+    pub fn put_back(&mut self, key: EventKey, record: &Record, op: u64, now: u64) {
+        let content = (record.body.clone(), record.traceparent.clone());
+        let Some(at) = self.by_content(content.0, content.1) else {
             let what = "a body was put back that was not reported".into();
             self.violate(Invariant::NothingElse, what);
             return;
@@ -291,7 +302,7 @@ impl Ledger {
         self.excused.push(why);
     }
 
-    fn confirmed(&self, at: usize) -> bool {
+    pub fn confirmed(&self, at: usize) -> bool {
         self.events[at]
             .receipts
             .iter()
@@ -418,7 +429,7 @@ impl Ledger {
             let flying = flying.map(|(_, event)| self.events[*event].interaction);
             self.beside_newest = flying.collect();
         }
-        if stored && stage == Stage::Start {
+        if stored && stage == Stage::Start && !self.had_before(event) {
             self.open.insert(interaction);
         }
         if stored && stage == Stage::End {

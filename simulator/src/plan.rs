@@ -61,6 +61,8 @@ pub enum Sabotage {
     ChangesKeys,
     /// Listings leave out the ends of interactions until the faults stop.
     HidesEnds,
+    /// The store forgets the answers that are kept for requests that come again.
+    ForgetsAnswers,
 }
 
 /// Faults, each by how often it happens in a thousand operations.
@@ -87,6 +89,8 @@ pub struct Faults {
 /// The setting of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
+    /// What the wall clocks say an hour before it begins, in seconds since 1970.
+    pub epoch_s: u64,
     /// The store.
     pub model: Model,
     /// Processes; each accepts, delivers, and has clocks of its own.
@@ -143,6 +147,20 @@ pub enum Act {
         process: usize,
         /// How many.
         count: usize,
+    },
+    /// A client posts an event to the coordinator's own API, which a fresh instance answers.
+    Post {
+        /// In which process.
+        process: usize,
+        /// The process to which the client sends the request once more before the first try ends.
+        at_once: Option<usize>,
+    },
+    /// A client posts again what it posted before, for the most part because no answer came.
+    PostAgain {
+        /// To which process.
+        process: usize,
+        /// As with `Post`.
+        at_once: Option<usize>,
     },
     /// A process begins a delivery, or makes one step of it.
     Deliver {
@@ -228,6 +246,10 @@ pub struct Plan {
 
 /// Tells the dice of [`Act::Forget`] from those of the rest.
 const FORGETS: u64 = 0x666f_7267_6574;
+/// The same for [`Act::Post`]. Those seeds that the regression tests name have none.
+const POSTS: u64 = 0x706f_7374_7348;
+/// The end of a day, an hour before which the wall clocks say this.
+const LATE_S: u64 = 1_718_064_000 - 3_600;
 
 impl Plan {
     /// The plan of `seed`. Which faults it is open to, which actions it has and
@@ -236,7 +258,7 @@ impl Plan {
     #[must_use]
     pub fn random(seed: u64, model: Model, mix: Mix) -> Self {
         let dice = &mut Dice::new(seed);
-        let config = config(dice, model, mix);
+        let mut config = config(dice, model, mix);
         let mut actions = actions(dice, &config, mix);
         // By dice of its own and without taking time, so that the rest stays as it is.
         let dice = &mut Dice::new(seed ^ FORGETS);
@@ -248,6 +270,10 @@ impl Plan {
                 faulty: false,
             };
             actions.insert(at, forget);
+        }
+        let dice = &mut Dice::new(seed ^ POSTS);
+        if dice.chance(300) {
+            posts(dice, &mut config, &mut actions);
         }
         Self {
             seed,
@@ -287,6 +313,7 @@ fn config(dice: &mut Dice, model: Model, mix: Mix) -> Config {
         interleave: some(clocks || crashes, &[20, 100, 300]),
     };
     Config {
+        epoch_s: 1_718_000_000,
         model,
         processes: dice.pick(&[1, 2, 2, 3, 3]),
         fresh_instances: dice.chance(250),
@@ -395,4 +422,30 @@ fn actions(dice: &mut Dice, config: &Config, mix: Mix) -> Vec<Action> {
         });
     }
     actions
+}
+
+/// Has clients post events, and post them again.
+fn posts(dice: &mut Dice, config: &mut Config, actions: &mut Vec<Action>) {
+    if dice.chance(300) {
+        // The next day begins in the middle of it.
+        config.epoch_s = LATE_S - dice.between(1, 60);
+    }
+    let processes = config.processes as u64;
+    for n in 0..dice.between(2, 12) {
+        let process = dice.between(0, processes) as usize;
+        let other = dice.between(0, processes) as usize;
+        let at_once = dice.chance(300).then_some(other);
+        let act = if n == 0 || dice.chance(400) {
+            Act::Post { process, at_once }
+        } else {
+            Act::PostAgain { process, at_once }
+        };
+        let at = dice.between(0, actions.len() as u64 + 1) as usize;
+        let action = Action {
+            act,
+            seed: dice.bits(),
+            faulty: true,
+        };
+        actions.insert(at, action);
+    }
 }

@@ -139,7 +139,7 @@ fn size(plan: &Plan) -> (usize, usize) {
 /// The invariants, for those who count them.
 impl Invariant {
     /// All of them, in order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::NoPanic,
         Self::NothingLost,
         Self::NothingElse,
@@ -152,5 +152,6 @@ impl Invariant {
         Self::Whole,
         Self::Counted,
         Self::OldestFirst,
+        Self::SameAgain,
     ];
 }

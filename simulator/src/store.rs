@@ -1,9 +1,12 @@
 //! The store as a process sees it: the one that all share, and what can befall an operation.
 
+use std::cell::Cell;
+
 use mcp_reporter_core::control;
 use mcp_reporter_core::outbox::{EventKey, Place, Record, Stage};
 use mcp_reporter_core::store::{Random, Store, StoreError};
 
+use crate::client::Again;
 use crate::oracle::{Invariant, Lease, Ledger};
 use crate::plan::{Model, Sabotage};
 use crate::world::World;
@@ -24,6 +27,11 @@ pub(crate) enum Role {
     Look,
 }
 
+/// Whether it is the name of an answer that is kept for a request that may come again.
+fn is_answer(name: &str) -> bool {
+    name.starts_with("i.")
+}
+
 /// The store in the hands of one process, for one call of the core.
 pub(crate) struct Handle<'w> {
     world: &'w World,
@@ -32,7 +40,13 @@ pub(crate) struct Handle<'w> {
     /// The process died in the middle of the call: nothing that it still does counts.
     pub dead: bool,
     /// An operation of this call failed, or a swap did.
-    faulted: bool,
+    pub faulted: bool,
+    /// An answer that is kept was misread.
+    pub misread: bool,
+    /// A try of the same request in the middle of this one, after so many steps.
+    pub meanwhile: Cell<Option<(u64, Again)>>,
+    /// The try of a request that this is, by its event.
+    pub attempt: Option<usize>,
     /// When the call began, and what the wall clock of the process said then.
     began: u64,
     began_wall: u64,
@@ -59,6 +73,9 @@ impl<'w> Handle<'w> {
             role,
             dead: false,
             faulted: false,
+            misread: false,
+            meanwhile: Cell::new(None),
+            attempt: None,
             began: world.now.get(),
             began_wall: world.clock(process).wall_ns,
             listed: Vec::new(),
@@ -77,6 +94,12 @@ impl<'w> Handle<'w> {
     }
 
     fn interleave(&self) {
+        if let Some((steps, again)) = self.meanwhile.take() {
+            match steps.checked_sub(1) {
+                Some(left) => self.meanwhile.set(Some((left, again))),
+                None => self.world.post_at_once(again),
+            }
+        }
         if self.roll(self.world.config.faults.interleave) {
             self.world.interleave();
         }
@@ -168,7 +191,7 @@ impl<'w> Handle<'w> {
             match (self.role, place) {
                 (Role::Accept, Place::Waiting) => {
                     if let Ok(record) = Record::decode(value) {
-                        ledger.stored(key, &record.body, record.idempotency_key, op, now);
+                        ledger.stored(key, record, op, now);
                     }
                 }
                 (Role::Drain, Place::Dead) => {
@@ -188,13 +211,20 @@ impl<'w> Handle<'w> {
                         ledger.violate(Invariant::OnlyTheNamed, format!("a redrive set {name}"));
                     }
                     if let Ok(record) = Record::decode(value) {
-                        ledger.put_back(key, &record.body, op, now);
+                        ledger.put_back(key, &record, op, now);
                     }
                 }
                 _ => {}
             }
             let forgets = world.config.sabotage == Some(Sabotage::ForgetsSets);
             if forgets && self.role == Role::Accept && key.random % 4 == 0 {
+                return;
+            }
+        }
+        if let (true, Some(event)) = (is_answer(name), self.attempt) {
+            let mut ledger = world.ledger.borrow_mut();
+            ledger.keep_answer(name, value, event);
+            if world.config.sabotage == Some(Sabotage::ForgetsAnswers) {
                 return;
             }
         }
@@ -206,6 +236,12 @@ impl<'w> Handle<'w> {
         world.tell(|| format!("p{} {:?} deletes {name}", self.process, self.role));
         let by_hand = matches!(self.role, Role::Accept | Role::Purge { .. });
         let Some((place, key)) = EventKey::parse(name) else {
+            if is_answer(name) {
+                // There are never as many as the drainer keeps.
+                let what = format!("{:?} deleted {name}", self.role);
+                let mut ledger = world.ledger.borrow_mut();
+                ledger.violate(Invariant::OnlyTheNamed, what);
+            }
             world.map.borrow_mut().remove(name);
             return;
         };
@@ -364,7 +400,7 @@ impl<'w> Handle<'w> {
     }
 
     /// A value as it is read: damaged, at times.
-    fn read(&self, name: &str) -> Option<Vec<u8>> {
+    fn read(&mut self, name: &str) -> Option<Vec<u8>> {
         let world = self.world;
         let mut value = world.map.borrow().get(name).cloned()?;
         let faults = world.config.faults;
@@ -382,6 +418,13 @@ impl<'w> Handle<'w> {
             match EventKey::parse(name).map(|(_, key)| ledger.by_key(&key)) {
                 Some(Some(at)) => ledger.events[at].damaged = true,
                 Some(None) => {}
+                None if is_answer(name) => {
+                    self.misread = true;
+                    world.hit("store: a kept answer damaged");
+                    if damage {
+                        ledger.damage_answer(name);
+                    }
+                }
                 None => ledger.control_damaged.push(world.now.get()),
             }
             if damage {

@@ -14,10 +14,11 @@ use mcp_reporter_core::control::{self, Control};
 use mcp_reporter_core::drain::{Answer, Drainer, Outgoing, Step};
 use mcp_reporter_core::event::{Action as Kind, Report};
 use mcp_reporter_core::outbox::{EventKey, Place, Stage, interaction_hash};
-use mcp_reporter_core::settings::{Settings, WhenFull};
+use mcp_reporter_core::settings::{IngestKeys, Settings, WhenFull};
 use mcp_reporter_core::store::Now;
 use std::time::Duration;
 
+use crate::client::INGEST_KEY;
 use crate::coordinator;
 use crate::coverage::Coverage;
 use crate::dice::Dice;
@@ -27,8 +28,6 @@ use crate::store::{Handle, Role};
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;
-/// Wall clocks begin here: 2024-06-10.
-const EPOCH: u64 = 1_718_000_000 * SECOND;
 /// `rate_period`.
 const PERIOD: u64 = SECOND;
 /// How long a reserved permit is good for.
@@ -99,7 +98,7 @@ struct Interaction {
 
 pub(crate) struct World {
     pub config: Config,
-    settings: Arc<Settings>,
+    pub settings: Arc<Settings>,
     pub now: Cell<u64>,
     pub dice: RefCell<Dice>,
     /// Whether faults strike just now.
@@ -112,7 +111,7 @@ pub(crate) struct World {
     pub ledger: RefCell<Ledger>,
     pub coverage: RefCell<Coverage>,
     weather: Cell<Weather>,
-    depth: Cell<u32>,
+    pub depth: Cell<u32>,
     pub ops: Cell<u64>,
     instances: Cell<u64>,
     open: RefCell<Vec<Interaction>>,
@@ -133,6 +132,7 @@ fn settings(config: &Config) -> Settings {
         unreachable!("these settings are complete");
     };
     Settings {
+        ingest_keys: IngestKeys::parse(INGEST_KEY).unwrap_or_default(),
         rate_limit: config.rate_limit,
         rate_period: Duration::from_nanos(PERIOD),
         max_in_flight: config.max_in_flight,
@@ -208,7 +208,7 @@ impl World {
         self.now.set(self.now.get() + ns);
     }
 
-    fn roll(&self, from: u64, to: u64) -> u64 {
+    pub fn roll(&self, from: u64, to: u64) -> u64 {
         self.dice.borrow_mut().between(from, to)
     }
 
@@ -225,7 +225,7 @@ impl World {
         let meta = self.meta.borrow()[process];
         let now = self.now.get();
         Now {
-            wall_ns: (EPOCH + now).saturating_add_signed(meta.offset),
+            wall_ns: (self.config.epoch_s * SECOND + now).saturating_add_signed(meta.offset),
             mono_ns: (now - meta.mono_base) * self.pace(),
         }
     }
@@ -236,9 +236,30 @@ impl World {
         base.saturating_add(mono.div_ceil(self.pace()))
     }
 
-    fn new_instance(&self) -> u64 {
+    pub fn new_instance(&self) -> u64 {
         self.instances.set(self.instances.get() + 1);
         self.instances.get()
+    }
+
+    /// Whether a process runs, started anew if it is time for that.
+    pub fn runs(&self, process: usize) -> bool {
+        let (now, meta) = (self.now.get(), self.meta.borrow()[process]);
+        let down = matches!(self.slots.borrow()[process], Slot::Down);
+        if meta.stalled_until > now || down && meta.up_at > now {
+            return false;
+        }
+        if down {
+            self.start(process);
+        }
+        true
+    }
+
+    /// An arrival wakes the timer.
+    pub fn wake_timer(&self, process: usize) {
+        let meta = &mut self.meta.borrow_mut()[process];
+        if meta.next_begin != u64::MAX && !meta.live {
+            meta.next_begin = meta.next_begin.min(self.now.get() + SECOND);
+        }
     }
 
     fn start(&self, process: usize) {
@@ -269,16 +290,8 @@ impl World {
     /// Takes a process to have it do something; none while it is down, stalled
     /// or in the middle of a call.
     fn take(&self, process: usize) -> Option<Box<Process>> {
-        let now = self.now.get();
-        let meta = self.meta.borrow()[process];
-        if meta.stalled_until > now {
+        if !self.runs(process) {
             return None;
-        }
-        if matches!(self.slots.borrow()[process], Slot::Down) {
-            if meta.up_at > now {
-                return None;
-            }
-            self.start(process);
         }
         let slot = &mut self.slots.borrow_mut()[process];
         match std::mem::replace(slot, Slot::Busy) {
@@ -586,7 +599,7 @@ impl World {
         }
         let received = sent + dice.between(MS, 30 * MS);
         let deadline = self.at_mono(process, out.deadline_mono_ns);
-        let Some(event) = ledger.by_body(&body) else {
+        let Some(event) = ledger.by_content(body, out.traceparent) else {
             ledger.violate(
                 Invariant::NothingElse,
                 "a body was sent that was not reported".into(),
@@ -733,11 +746,16 @@ impl World {
         let acceptor = self.meta.borrow()[process].acceptor;
         let mut texts = Vec::new();
         for _ in 0..count {
-            texts.push(self.next_report(now, acceptor));
+            let text = self.next_report(now);
+            let content = (text.body.clone(), String::new());
+            let mut ledger = self.ledger.borrow_mut();
+            let event = ledger.submit(text.interaction, content, acceptor, None);
+            drop(ledger);
+            texts.push((event, text));
         }
         let reports: Vec<_> = texts
             .iter()
-            .map(|t| Report {
+            .map(|(_, t)| Report {
                 action: t.action,
                 interaction_id: &t.id,
                 data: &t.data,
@@ -753,12 +771,12 @@ impl World {
             .accept(&mut handle, &mut taken.dice, now, &reports);
         handle.check_change(None);
         let mut ledger = self.ledger.borrow_mut();
-        for (text, result) in texts.iter().zip(results) {
+        for ((event, text), result) in texts.iter().zip(results) {
             let full = matches!(result, Err(Refusal::Full(_)));
             if !handle.dead {
-                ledger.check_refusal(text.event, text.action == Kind::Start, full);
+                ledger.check_refusal(*event, text.action == Kind::Start, full);
             }
-            let event = &mut ledger.events[text.event];
+            let event = &mut ledger.events[*event];
             event.fate = match result {
                 _ if handle.dead => Fate::Unknown,
                 Ok(()) => {
@@ -777,18 +795,12 @@ impl World {
         }
         drop(ledger);
         let dead = handle.dead;
-        // An arrival wakes the timer.
-        {
-            let meta = &mut self.meta.borrow_mut()[process];
-            if meta.next_begin != u64::MAX && !meta.live {
-                meta.next_begin = meta.next_begin.min(self.now.get() + SECOND);
-            }
-        }
+        self.wake_timer(process);
         self.give(process, taken, dead);
     }
 
     /// What some interaction reports next.
-    fn next_report(&self, now: Now, acceptor: u64) -> Text {
+    pub fn next_report(&self, now: Now) -> Text {
         let mut open = self.open.borrow_mut();
         while open.len() < 3 {
             self.interactions.set(self.interactions.get() + 1);
@@ -810,14 +822,13 @@ impl World {
             open.remove(at);
         }
         let id = format!("i{number}");
-        let mut ledger = self.ledger.borrow_mut();
-        let data = format!("{{\"n\":{}}}", ledger.events.len());
+        let data = format!("{{\"n\":{}}}", self.ledger.borrow().events.len());
         let given = dice.chance(300);
         let timestamp_ns = given.then_some(1_700_000_000 * SECOND + SECOND / 2);
         let body = body(action, &id, timestamp_ns.unwrap_or(now.wall_ns), &data);
-        let event = ledger.submit(number, body, acceptor);
         Text {
-            event,
+            interaction: number,
+            body,
             action,
             id,
             data,
@@ -936,6 +947,8 @@ impl World {
         self.tell(|| format!("{:?}", action.act));
         match action.act {
             Act::Report { process, count } => self.report(process, count),
+            Act::Post { process, at_once } => self.post(process, at_once),
+            Act::PostAgain { process, at_once } => self.post_again(process, at_once),
             Act::Deliver { process, budget_ms } => {
                 self.step(process, budget_ms);
                 self.advance(self.now.get(), || false);
@@ -1028,6 +1041,7 @@ impl World {
         if jumped {
             self.note_clocks();
         }
+        self.post_unanswered();
         let waiting = self.waiting();
         if waiting == 0 {
             return;
@@ -1085,8 +1099,10 @@ impl World {
 }
 
 /// A report as it is made.
-struct Text {
-    event: usize,
+pub(crate) struct Text {
+    pub interaction: u64,
+    /// What the coordinator must get.
+    pub body: Vec<u8>,
     action: Kind,
     id: String,
     data: String,

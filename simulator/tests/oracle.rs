@@ -89,6 +89,11 @@ fn what_is_counted_as_dropped_and_was_not_is_seen() {
 }
 
 #[test]
+fn a_store_that_forgets_kept_answers_stores_a_request_twice() {
+    sees(Sabotage::ForgetsAnswers, Invariant::SameAgain);
+}
+
+#[test]
 fn a_seed_replays_a_run_exactly() {
     for seed in 0..200 {
         let [a, b] = [0; 2].map(|_| mcp_reporter_simulator::trace(&Plan::any(seed)));

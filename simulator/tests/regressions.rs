@@ -136,6 +136,7 @@ fn an_event_in_flight_that_another_made_a_dead_letter_does_not_come_back_to_life
             ..Faults::default()
         },
         sabotage: None,
+        epoch_s: 1_718_000_000,
     };
     let jump = |ms| Act::Jump {
         process: Some(1),
@@ -182,6 +183,7 @@ fn what_another_was_refused_after_a_delivery_that_broke_off_may_be_put_back() {
             ..Faults::default()
         },
         sabotage: None,
+        epoch_s: 1_718_000_000,
     };
     plan_holds(&written_out(
         config,
@@ -232,6 +234,7 @@ fn what_a_redrive_clears_away_of_another_interaction_is_not_what_it_moves() {
             ..Faults::default()
         },
         sabotage: None,
+        epoch_s: 1_718_000_000,
     };
     plan_holds(&written_out(
         config,
@@ -283,6 +286,7 @@ fn a_lease_that_was_taken_though_the_store_failed_is_known_as_ones_own() {
             ..Faults::default()
         },
         sabotage: None,
+        epoch_s: 1_718_000_000,
     };
     plan_holds(&written_out(
         config,
@@ -334,6 +338,7 @@ fn what_went_out_after_a_stall_is_known_though_it_was_never_written_down() {
             ..Faults::default()
         },
         sabotage: None,
+        epoch_s: 1_718_000_000,
     };
     plan_holds(&written_out(
         config,
@@ -367,6 +372,7 @@ fn of_a_backlog_a_coordinator_that_forgets_orphans_only_what_overlaps_or_was_in_
         refused: 0,
         faults: Faults::default(),
         sabotage: None,
+        epoch_s: 1_718_000_000,
     };
     let mut actions: Vec<_> = (0..40).map(|seed| (report(0, 6), seed, false)).collect();
     for seed in 100..140 {
@@ -378,4 +384,43 @@ fn of_a_backlog_a_coordinator_that_forgets_orphans_only_what_overlaps_or_was_in_
     let forgot = coverage.count("coordinator: forgets starts in an orderly run");
     let orphaned = coverage.count("event: orphaned");
     assert!(forgot > 0 && orphaned > 0, "{coverage}");
+}
+
+/// A kept answer had no checksum: what the store had damaged, or cut short, was answered again.
+#[test]
+fn a_kept_answer_that_was_damaged_is_not_given_again() {
+    let config = Config {
+        epoch_s: 1_718_000_000,
+        model: Model::Strict,
+        processes: 3,
+        fresh_instances: false,
+        timer: true,
+        rate_limit: 1,
+        max_in_flight: 16,
+        max_events: 100_000,
+        drop_oldest: false,
+        max_retries: 2,
+        dead_letter_after_s: 0,
+        poison: 0,
+        refused: 0,
+        faults: Faults {
+            damage: 300,
+            ..Faults::default()
+        },
+        sabotage: None,
+    };
+    let post = Act::Post {
+        process: 0,
+        at_once: None,
+    };
+    let again = |process| Act::PostAgain {
+        process,
+        at_once: None,
+    };
+    let mut actions = vec![(post, 1, false)];
+    actions.extend((2..60).map(|seed| (again(seed as usize % 3), seed, true)));
+    let coverage = plan_holds(&written_out(config, &actions));
+    let damaged = coverage.count("store: a kept answer damaged");
+    let twice = coverage.count("post: stored twice, the kept answer was damaged");
+    assert!(damaged > 0 && twice > 0, "{coverage}");
 }

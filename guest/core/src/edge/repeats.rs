@@ -13,9 +13,12 @@
 //! | bytes | |
 //! | --- | --- |
 //! | 1 | version, 1 |
+//! | 8 | checksum of what follows |
 //! | 8 | hash of the body |
 //! | 1 | length of the key |
 //! | | the key, then the body of the answer, to the end |
+//!
+//! One that is damaged counts as none: the event is then stored twice, under one idempotency key.
 //!
 //! It is looked for under today and yesterday. The drainer keeps the newest 10,000 of them.
 
@@ -85,10 +88,13 @@ impl<'a> Repeat<'a> {
         Ok(found.filter_map(|value| self.read(&value)).next())
     }
 
-    /// None when the value cannot be read, or is another key's of the same hash.
+    /// None when the value is damaged, or is another key's of the same hash.
     fn read(&self, value: &[u8]) -> Option<Before> {
         let mut reader = Reader { bytes: value };
         if reader.u8()? != VERSION {
+            return None;
+        }
+        if reader.u64()? != checksum(reader.bytes) {
             return None;
         }
         let body = reader.u64()?;
@@ -107,11 +113,14 @@ impl<'a> Repeat<'a> {
     /// What to write so that the answer is known next time.
     pub(super) fn remember(&mut self, answer: &str) -> (String, Vec<u8>) {
         let mut value = vec![VERSION];
+        value.extend_from_slice(&[0; 8]);
         value.extend_from_slice(&self.body.to_le_bytes());
         // At most 128.
         value.push(self.key.len() as u8);
         value.extend_from_slice(self.key.as_bytes());
         value.extend_from_slice(answer.as_bytes());
+        let sum = checksum(&value[9..]);
+        value[1..9].copy_from_slice(&sum.to_le_bytes());
         (core::mem::take(&mut self.names[0]), value)
     }
 }

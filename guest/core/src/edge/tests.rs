@@ -489,6 +489,34 @@ fn an_answer_that_was_kept_without_its_event_is_none() {
 }
 
 #[test]
+fn an_answer_that_was_damaged_or_cut_short_is_not_given_again() {
+    let mut edge = Edge::new();
+    let key = [("Idempotency-Key", "k")];
+    let first = edge.post(&key, START);
+    let kept = edge
+        .store
+        .map
+        .iter()
+        .find(|(name, _)| name.starts_with("i."));
+    let (name, value) = kept
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .unwrap();
+    for at in 0..value.len() {
+        let mut flipped = value.clone();
+        flipped[at] ^= 0x10;
+        for damaged in [flipped, value[..at].to_vec()] {
+            let events = edge.waiting().len();
+            edge.store.map.insert(name.clone(), damaged);
+            let answer = edge.post(&key, START);
+            assert_eq!(answer.status, 200, "byte {at}: {}", answer.body);
+            assert_eq!(edge.waiting().len(), events + 1, "byte {at}");
+        }
+    }
+    edge.store.map.insert(name, value);
+    assert_eq!(edge.post(&key, START), first);
+}
+
+#[test]
 fn the_drainer_keeps_the_newest_ten_thousand_answers() {
     let mut store = Memory::default();
     for day in [20_000, 20_001] {
