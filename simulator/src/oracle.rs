@@ -195,6 +195,8 @@ pub(crate) struct Ledger {
     pub orderly: bool,
     /// Interactions that the coordinator knows the start of, and not the end.
     open: BTreeSet<u64>,
+    /// Those that it knows the end of.
+    ended: BTreeSet<u64>,
     /// Those whose start it forgot.
     forgotten: BTreeSet<u64>,
     /// When the newest event that was sent had been accepted.
@@ -429,11 +431,14 @@ impl Ledger {
             let flying = flying.map(|(_, event)| self.events[*event].interaction);
             self.beside_newest = flying.collect();
         }
-        if stored && stage == Stage::Start && !self.had_before(event) {
+        // A client may post a start, or post it again, when all the rest has been delivered.
+        let late = self.had_before(event) || self.ended.contains(&interaction);
+        if stored && stage == Stage::Start && !late {
             self.open.insert(interaction);
         }
         if stored && stage == Stage::End {
             self.open.remove(&interaction);
+            self.ended.insert(interaction);
         }
         self.check_open();
         stored && stage != Stage::Start && self.forgotten.contains(&interaction)

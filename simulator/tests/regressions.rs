@@ -424,3 +424,46 @@ fn a_kept_answer_that_was_damaged_is_not_given_again() {
     let twice = coverage.count("post: stored twice, the kept answer was damaged");
     assert!(damaged > 0 && twice > 0, "{coverage}");
 }
+
+/// A client got its start in only when the end had been delivered, and the oracle took that for an
+/// interaction that stays open though newer ones went out.
+#[test]
+fn a_start_that_is_posted_after_its_end_was_delivered_opens_nothing() {
+    let config = Config {
+        epoch_s: 1_718_000_000,
+        model: Model::Strict,
+        processes: 1,
+        fresh_instances: false,
+        timer: true,
+        rate_limit: 10,
+        max_in_flight: 1,
+        max_events: 100_000,
+        drop_oldest: false,
+        max_retries: 3,
+        dead_letter_after_s: 900,
+        poison: 0,
+        refused: 0,
+        faults: Faults::default(),
+        sabotage: None,
+    };
+    let post = Act::Post {
+        process: 0,
+        at_once: None,
+    };
+    let stall = Act::Stall {
+        process: 0,
+        ms: 1_000,
+    };
+    let plan = written_out(
+        config,
+        &[
+            (stall, 6555406810947952021, false),
+            (post, 7410190147557744306, false),
+            (post, 15228741717979562167, false),
+            (advance(7_000), 9774768904079518279, false),
+            (report(0, 1), 18201361144492306938, false),
+            (advance(40_000), 18267127623599451110, false),
+        ],
+    );
+    plan_holds(&plan);
+}
