@@ -46,7 +46,8 @@ pub fn run() -> Result<(), String> {
         bench.args(["bench", "--package", "mcp-reporter", "--bench", name]);
         super::run(bench.env("CRITERION_HOME", &home))?;
     }
-    let figures = figures()?;
+    let mut figures = figures("figures")?;
+    figures.extend(self::figures("serve")?);
     let rows = rows(&Estimates { home }, &figures)?;
     print!("{}", table(&rows));
     let missed = rows.iter().filter(|row| !row.kept).count();
@@ -61,10 +62,10 @@ fn cargo() -> Command {
     Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// Runs the benchmark `figures`, which prints `name<tab>value` lines.
-fn figures() -> Result<HashMap<String, f64>, String> {
+/// Runs a benchmark that prints `name<tab>value` lines.
+fn figures(name: &str) -> Result<HashMap<String, f64>, String> {
     let mut bench = cargo();
-    bench.args(["bench", "--package", "mcp-reporter", "--bench", "figures"]);
+    bench.args(["bench", "--package", "mcp-reporter", "--bench", name]);
     eprintln!("+ {bench:?}");
     let output = bench
         .stderr(Stdio::inherit())
@@ -243,6 +244,20 @@ fn rows(found: &Estimates, figures: &HashMap<String, f64>) -> Result<Vec<Row>, S
         let detail = format!("{fault:.1} ms / {healthy:.1} ms");
         rows.push(at_most_times(title, fault / healthy, 1.5, &detail));
     }
+
+    let peer = format!(" (of {:.0}/s)", figure("serve_peer_per_s")?);
+    for (title, name, bound, unit, detail) in [
+        ("serve, 16 connections", "serve_per_s", 15_000.0, "/s", ""),
+        ("serve / FastAPI", "serve_times_peer", 5.0, "x", &peer),
+    ] {
+        rows.push(at_least(title, figure(name)?, bound, unit, detail));
+    }
+    rows.push(at_most(
+        "serve, p99 at half that load",
+        figure("serve_p99_ms")?,
+        20.0,
+        " ms",
+    ));
     Ok(rows)
 }
 

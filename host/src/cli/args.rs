@@ -3,7 +3,7 @@
 use super::global::Global;
 use super::{
     check, completions, config, coordinator, deliver, demo, enable, import, outbox, proxy, report,
-    serve, wrap,
+    serve, service, wrap,
 };
 use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -33,6 +33,7 @@ const TEMPLATE: &str = "\
   check        Checks configuration, store and coordinator
   config       Writes a configuration file, or shows what is configured
   import       Takes over what the old client could not deliver
+  service      Prints a service file for systemd or launchd that keeps `serve` running
   completions  Prints a completion script for a shell
 
 \x1b[1;4mExample:\x1b[0m
@@ -122,6 +123,8 @@ pub enum Command {
     Config(config::Args),
     /// Takes over what the old client could not deliver
     Import(import::Args),
+    /// Prints a service file for systemd or launchd that keeps `serve` running
+    Service(service::Args),
     /// Prints a completion script for a shell
     Completions(completions::Args),
 }

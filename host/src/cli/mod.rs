@@ -20,6 +20,7 @@ mod output;
 mod proxy;
 mod report;
 mod serve;
+mod service;
 mod start;
 mod wrap;
 
@@ -87,6 +88,10 @@ async fn run(cli: Cli) -> Result<ExitCode, Error> {
             check::run(args, config, ui).await
         }
         Command::Serve(args) => serve::run(args, start(global)?, ui).await,
+        Command::Service(args) => {
+            global.without_config("service")?;
+            service::run(args, ui)
+        }
         Command::Report(args) => report::run(args, start(global)?, ui).await,
         Command::Deliver(args) => deliver::run(args, start(global)?, ui).await,
         Command::Outbox(args) => outbox::run(args, start(global)?, ui).await,

@@ -289,6 +289,45 @@ async fn raw(address: SocketAddr, request: &str) -> String {
 }
 
 #[tokio::test]
+async fn the_state_of_the_outbox_is_what_the_command_prints() {
+    let (place, coordinator) = (Place::new(), coordinator());
+    coordinator.set_fault(Fault::Status(401)).unwrap();
+    let settings = place.fast(&coordinator.url());
+    let served = Served::start(&place, &settings).await;
+    let mut client = connected(&served).await;
+    client.event(&[], &event("start", "i1", "")).await.unwrap();
+    let asked = coordinator.wait_for(|seen| !seen.receipts().is_empty(), SOON);
+    asked.await.unwrap();
+    let paused = async {
+        loop {
+            let (_, said) = client.ask("GET", "/api/v2/outbox", &[], "").await.unwrap();
+            let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+            if said["breaker"] == "paused" && said["lease_holder"].is_null() {
+                return said;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let mut said = tokio::time::timeout(SOON, paused).await.unwrap();
+    let printed = command(&place, &settings)
+        .args(["outbox", "status", "--json"])
+        .output()
+        .await;
+    let printed = String::from_utf8(printed.unwrap().stdout).unwrap();
+    let mut printed: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    for moving in ["oldest_age_s", "next_attempt_s"] {
+        for state in [&mut said, &mut printed] {
+            let value = state[moving].take();
+            assert!(
+                value.as_f64().is_some_and(|seconds| seconds < 60.0),
+                "{moving}: {value}"
+            );
+        }
+    }
+    assert_eq!(said, printed);
+}
+
+#[tokio::test]
 async fn two_on_one_store_share_the_work_and_the_rate() {
     let (place, coordinator) = (Place::new(), coordinator());
     let settings = with(place.settings(&coordinator.url()), &[("rate_limit", "20")]);

@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 use wasmtime_wasi_http::WasiBody;
 
 const KEYS: (&str, &str) = ("ingest_keys", "one,two");
+const EVENTS: &str = "/api/v2/interactions";
 
 fn request(method: &str, target: &str, key: &str, body: &str) -> Request<WasiBody> {
     let request = Request::builder()
@@ -59,7 +60,7 @@ const START: &str = r#"{ "action":"interaction_start","interaction_id":"i1","req
 async fn an_event_is_answered_then_delivered_as_it_came() {
     let peer = Peer::agreeable().await;
     let mut instance = plain(&peer.url(), &[KEYS]).await;
-    let (status, body) = ask(&mut instance, "POST", "/api/v2/interactions", START).await;
+    let (status, body) = ask(&mut instance, "POST", EVENTS, START).await;
     assert_eq!(
         (status, &*body),
         (
@@ -81,12 +82,7 @@ async fn an_event_is_answered_then_delivered_as_it_came() {
 async fn without_a_budget_it_delivers_when_asked() {
     let peer = Peer::agreeable().await;
     let mut instance = plain(&peer.url(), &[KEYS, ("edge_budget", "0")]).await;
-    assert_eq!(
-        ask(&mut instance, "POST", "/api/v2/interactions", START)
-            .await
-            .0,
-        200
-    );
+    assert_eq!(ask(&mut instance, "POST", EVENTS, START).await.0, 200);
     assert!(peer.requests().is_empty());
     let (status, body) = ask(&mut instance, "POST", "/api/v2/outbox/deliver", "").await;
     assert!(
@@ -163,6 +159,29 @@ async fn switched_off_or_not_configured_it_names_the_setting() {
         }
         assert_eq!(ask(&mut instance, "GET", "/", "").await.0, 404);
     }
+}
+
+#[tokio::test]
+async fn who_does_not_get_the_lease_ends_at_once() {
+    // It takes connections and never answers.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (store, options) = (Arc::new(MemoryStore::new()), EngineOptions::default());
+    let mut delivering = instance(&options, store.clone(), &url, &[KEYS]).await;
+    let mut accepting = instance(&options, store, &url, &[KEYS]).await;
+    let stored = delivering.report(Action::Start, "i0", "{}").await;
+    stored.unwrap().unwrap();
+    let deliver = delivering.deliver(5_000);
+    let post = async {
+        // Its request is under way, so it has the lease.
+        let (_stream, _) = listener.accept().await.unwrap();
+        let began = std::time::Instant::now();
+        assert_eq!(ask(&mut accepting, "POST", EVENTS, START).await.0, 200);
+        began.elapsed()
+    };
+    let (delivered, took) = soon(async { tokio::join!(deliver, post) }).await;
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert_eq!(delivered.unwrap().unwrap().delivered, 0);
 }
 
 /// Small, seeded, and the same in each run.
