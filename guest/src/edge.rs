@@ -75,7 +75,7 @@ fn answer(
     let settings = instance.settings.clone();
     operation.admit(head, &settings)?;
     let body = match operation.body_limit(head, &settings)? {
-        Some(limit) => read(request, limit)?,
+        Some(limit) => read(request, limit, head.content_length())?,
         None => Vec::new(),
     };
     let Instance {
@@ -104,17 +104,19 @@ fn deliver(budget: Duration) {
     }
 }
 
-/// Reads the body of a request, which may have `limit` bytes.
-fn read(request: &IncomingRequest, limit: usize) -> Result<Vec<u8>, Response> {
+/// Reads the body of a request, which may have `limit` bytes, and has `length` if that is known.
+fn read(request: &IncomingRequest, limit: usize, length: Option<u64>) -> Result<Vec<u8>, Response> {
     let body = request.consume().map_err(|()| edge::unreadable())?;
     let stream = body.stream().map_err(|()| edge::unreadable())?;
-    let (more, timer) = (stream.subscribe(), timer());
+    // Made where there is something to wait for: most bodies are there with their heads.
+    let mut waiting: Option<(Pollable, Pollable)> = None;
     let mut bytes = Vec::new();
     // One byte more than is taken tells that there is more.
-    while bytes.len() <= limit {
+    while bytes.len() <= limit && length != Some(bytes.len() as u64) {
         match stream.read((limit + 1 - bytes.len()) as u64) {
             Ok(some) if some.is_empty() => {
-                if !ready(&more, &timer) {
+                let (more, timer) = waiting.get_or_insert_with(|| (stream.subscribe(), timer()));
+                if !ready(more, timer) {
                     return Err(edge::unreadable());
                 }
             }
@@ -123,7 +125,10 @@ fn read(request: &IncomingRequest, limit: usize) -> Result<Vec<u8>, Response> {
             Err(_) => return Err(edge::unreadable()),
         }
     }
-    Err(Operation::too_large(limit))
+    if bytes.len() > limit {
+        return Err(Operation::too_large(limit));
+    }
+    Ok(bytes)
 }
 
 /// Sends the answer. Its body is written and finished before that, as far as the runtime takes it:
@@ -158,11 +163,12 @@ fn respond(out: ResponseOutparam, response: &Response, head_only: bool) {
         }
     };
     if let Ok(stream) = sink.write() {
-        let (mut room, timer) = (write(&stream, &mut body), timer());
-        while room && !body.is_empty() {
+        let mut room = write(&stream, &mut body);
+        let timer = (!body.is_empty()).then(timer);
+        while let (true, Some(timer)) = (room && !body.is_empty(), &timer) {
             // What is left goes as the peer takes it.
             send();
-            room = ready(&stream.subscribe(), &timer) && write(&stream, &mut body);
+            room = ready(&stream.subscribe(), timer) && write(&stream, &mut body);
         }
     }
     let _ = OutgoingBody::finish(sink, None);

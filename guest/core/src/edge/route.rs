@@ -31,6 +31,12 @@ impl<'a> Head<'a> {
             .map(|(_, value)| value.trim_ascii())
     }
 
+    /// How long the body is, as far as the head says so, in bytes.
+    #[must_use]
+    pub fn content_length(self) -> Option<u64> {
+        self.first("content-length").and_then(whole)
+    }
+
     /// The value of the header `name`, which is in lower case: the first of several.
     pub(super) fn first(self, name: &str) -> Option<&'a [u8]> {
         self.all(name).next()
@@ -162,8 +168,7 @@ impl<'a> Operation<'a> {
             Self::Redrive => FORM_BYTES,
             _ => return Ok(None),
         };
-        let said = head.first("content-length").and_then(whole);
-        match said {
+        match head.content_length() {
             Some(length) if length > limit as u64 => Err(answers::too_large(limit)),
             _ => Ok(Some(limit)),
         }
