@@ -2,7 +2,7 @@
 //!
 //! SQLite keeps the pages of what was deleted for what comes next, so a file would stay as large
 //! as it ever was. Once there is little in it and much of it is free, it is written anew, while
-//! nothing else is to be written: that takes as long as writing what is in it, a few milliseconds.
+//! nothing else is to be written: that takes as long as writing what is in it: milliseconds, or some tens of them for 16 MiB.
 //! (A file that could be cut from its end in pieces, `auto_vacuum = incremental`, would make every
 //! report dearer: by 7 to 11 % when measured.)
 //!
@@ -23,8 +23,10 @@ use crate::store::StoreError;
 
 /// So many free pages of 4 KiB are not worth it: what comes next is written into them.
 const SPARE_PAGES: i64 = 1_024;
-/// The most pages in use for which a file is written anew beside the work.
-const FEW_PAGES: i64 = 256;
+/// The most pages in use for which a file is written anew beside the work: 16 MiB.
+const MOST_PAGES: i64 = 4_096;
+/// So many times as much must be free as is in use.
+const TIMES_FREE: i64 = 8;
 
 /// Writes the file anew if it is nearly empty and much larger than that; says whether it did.
 ///
@@ -34,7 +36,8 @@ const FEW_PAGES: i64 = 256;
 pub(super) fn give_back(connection: &Connection) -> rusqlite::Result<bool> {
     let pages = number(connection, "page_count")?;
     let free = number(connection, "freelist_count")?;
-    if free <= SPARE_PAGES || pages - free > FEW_PAGES {
+    let used = pages - free;
+    if free <= SPARE_PAGES || used > MOST_PAGES || free < used * TIMES_FREE {
         return Ok(false);
     }
     write_anew(connection)?;

@@ -135,6 +135,10 @@ impl Writer {
             }
         }
         stop_reader();
+        // A command is often over before it was idle for once.
+        if self.roomy {
+            self.give_back();
+        }
         self.checkpoint();
     }
 
