@@ -3,8 +3,8 @@
 //! What an instance stores is watched, so that it wakes the timer and counts like any report: the
 //! component says over HTTP what the coordinator would, which is less.
 
+use super::ReportError;
 use super::factory::Factory;
-use super::{ReportError, Reporter};
 use crate::engine::{Action, HandlerAnswer, Instance, action_of};
 use crate::metrics::Refusal;
 use crate::store::{Store, StoreError};
@@ -60,7 +60,7 @@ impl Edge {
         }
     }
 
-    async fn answer(&self, request: Request<Bytes>) -> Result<Response<Bytes>, ReportError> {
+    pub async fn answer(&self, request: Request<Bytes>) -> Result<Response<Bytes>, ReportError> {
         let since = Instant::now();
         let is_event = request.uri().path() == EVENTS_PATH;
         // The semaphore is never closed.
@@ -237,24 +237,5 @@ impl Store for Watched {
 
     async fn close(&self) {
         self.store.close().await;
-    }
-}
-
-impl Reporter {
-    /// Answers a request to the coordinator's API in its place, as the component does: an event is
-    /// stored, then answered. Who may ask is said by `ingest_keys`.
-    ///
-    /// # Errors
-    ///
-    /// The reporter is switched off or was shut down, it has several shards, the component failed,
-    /// or the request names no host.
-    pub async fn answer(&self, request: Request<Bytes>) -> Result<Response<Bytes>, ReportError> {
-        let inner = self.inner.as_ref().ok_or(ReportError::Disabled)?;
-        match &inner.edge {
-            Some(edge) => edge.answer(request).await,
-            None => Err(ReportError::NotConfigured(
-                "shards must be 1: events that come over HTTP are not divided".to_owned(),
-            )),
-        }
     }
 }

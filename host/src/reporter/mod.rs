@@ -57,8 +57,10 @@ use crate::engine::{
 };
 use crate::store::shard;
 use accept::Accepting;
+use bytes::Bytes;
 use deliver::Delivering;
 use factory::Factory;
+use http::{Request, Response};
 use mcp_reporter_core::event;
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
@@ -265,6 +267,23 @@ impl Reporter {
             inner
                 .accepting
                 .report_detached(Report::new(action, interaction_id, data));
+        }
+    }
+
+    /// Answers a request to the coordinator's API in its place, as the component does: an event is
+    /// stored, then answered. Who may ask is said by `ingest_keys`.
+    ///
+    /// # Errors
+    ///
+    /// The reporter is switched off or was shut down, it has several shards, the component failed,
+    /// or the request names no host.
+    pub async fn answer(&self, request: Request<Bytes>) -> Result<Response<Bytes>, ReportError> {
+        let inner = self.inner.as_ref().ok_or(ReportError::Disabled)?;
+        match &inner.edge {
+            Some(edge) => edge.answer(request).await,
+            None => Err(ReportError::NotConfigured(
+                "shards must be 1: events that come over HTTP are not divided".to_owned(),
+            )),
         }
     }
 
