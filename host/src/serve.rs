@@ -15,7 +15,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use mcp_reporter_capture::http::{guard, serve};
-use mcp_reporter_core::edge::EVENTS_PATH;
+use mcp_reporter_core::edge::{self, EVENTS_PATH, FORM_BYTES};
 use tokio::net::TcpListener;
 
 use crate::Reporter;
@@ -26,9 +26,6 @@ const BODY_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long requests may go on when it is to end.
 const GRACE: Duration = Duration::from_secs(2);
-
-/// The most that is read of a body that is no event's, as the component has it.
-const FORM_BYTES: usize = 1 << 20;
 
 /// Where the API is described.
 const DESCRIPTION_PATH: &str = "/api/v2/openapi.json";
@@ -120,8 +117,9 @@ impl Shared {
         }
         let (head, body) = request.into_parts();
         let Some(body) = read(body, self.most_bytes).await else {
-            let text = "the body broke off, or did not come in time";
-            return said(StatusCode::REQUEST_TIMEOUT, text);
+            let late = edge::unreadable();
+            let status = StatusCode::from_u16(late.status).unwrap_or(StatusCode::REQUEST_TIMEOUT);
+            return json(status, late.body);
         };
         let mut request = Request::from_parts(head, body);
         if !request.headers().contains_key(header::HOST) && request.uri().authority().is_none() {

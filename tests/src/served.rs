@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use crate::wrapped::program;
+use crate::wrapped::bare;
 use crate::{Place, config_file};
 
 /// The ingest key of the tests: a text that turns up nowhere by accident.
@@ -22,16 +22,8 @@ pub const INGEST_KEY: &str = "g-2b9e64d1a7f05c38";
 /// The command that runs `mcp-reporter` with these settings in the place; its arguments are to
 /// follow.
 pub fn command(place: &Place, settings: &[(String, String)]) -> Command {
-    let mut command = Command::new(program());
-    command
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env("XDG_STATE_HOME", place.path("state"))
-        .env("XDG_CACHE_HOME", crate::cache_dir())
-        .env("HOME", place.folder())
-        .current_dir(place.folder())
-        .arg("--config")
-        .arg(config_file(place, settings));
+    let mut command = bare(place);
+    command.arg("--config").arg(config_file(place, settings));
     command
 }
 

@@ -12,7 +12,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The program, which is built beside the tests.
-pub(crate) fn program() -> PathBuf {
+fn program() -> PathBuf {
     let test = std::env::current_exe().expect("this executable has no path");
     let built = test
         .ancestors()
@@ -49,18 +49,25 @@ pub fn config_file(place: &Place, settings: &[(String, String)]) -> PathBuf {
     path
 }
 
-/// The command that runs a server wrapped; more of the wrapper's arguments, `--` and the server's
-/// command are to follow. Its log is `wrap.log` in the place.
-pub fn wrap(place: &Place) -> Command {
+/// The program in the place, with nothing of this process's environment.
+pub(crate) fn bare(place: &Place) -> Command {
     let mut command = Command::new(program());
     command
-        .arg("wrap")
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("XDG_STATE_HOME", place.path("state"))
         .env("XDG_CACHE_HOME", crate::cache_dir())
         .env("HOME", place.folder())
-        .current_dir(place.folder())
+        .current_dir(place.folder());
+    command
+}
+
+/// The command that runs a server wrapped; more of the wrapper's arguments, `--` and the server's
+/// command are to follow. Its log is `wrap.log` in the place.
+pub fn wrap(place: &Place) -> Command {
+    let mut command = bare(place);
+    command
+        .arg("wrap")
         .arg("--log-file")
         .arg(place.path("wrap.log"));
     command

@@ -121,10 +121,14 @@ impl Config {
         if enabled {
             read_key_file(&mut gathered, cwd, &mut warnings);
         }
-        if let Some(Source::File { path, .. }) =
-            gathered.entries.get(API_KEY).map(|entry| &entry.source)
-        {
-            warnings.extend(key_file::exposed(path, API_KEY));
+        let secret = keys().filter(|key| key.is_secret).find_map(|key| {
+            match &gathered.entries.get(key.name)?.source {
+                Source::File { path, .. } => Some((path, key.name)),
+                _ => None,
+            }
+        });
+        if let Some((path, name)) = secret {
+            warnings.extend(key_file::exposed(path, name));
         } else if let Some(Entry {
             text,
             source: Source::File { path, .. },

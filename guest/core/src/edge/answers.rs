@@ -183,7 +183,7 @@ pub fn not_configured(why: &str) -> Response {
 /// The answer to a body that did not come to its end.
 #[must_use]
 pub fn unreadable() -> Response {
-    detail(400, "the body broke off, or did not come in time")
+    detail(408, "the body broke off, or did not come in time")
 }
 
 pub(super) fn accepted(interaction_id: &str, position: u64) -> Response {

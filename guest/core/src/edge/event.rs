@@ -15,7 +15,7 @@ const MAX_KEY_BYTES: usize = 128;
 
 /// An event to be stored as it came.
 #[derive(Debug, Clone)]
-pub struct Incoming<'a> {
+pub(crate) struct Incoming<'a> {
     /// What it reports.
     pub action: Action,
     /// Which interaction.

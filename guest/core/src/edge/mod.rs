@@ -31,8 +31,8 @@ mod route;
 mod tests;
 
 pub use answers::{Response, delivered, not_configured, store_failed, switched_off, unreadable};
-pub use event::Incoming;
-pub use route::{EVENTS_PATH, Head, Operation};
+pub(crate) use event::Incoming;
+pub use route::{EVENTS_PATH, FORM_BYTES, Head, Operation};
 
 use crate::accept::{Acceptor, Refusal};
 use crate::admin::{self, AdminError};

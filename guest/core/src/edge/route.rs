@@ -8,8 +8,8 @@ use crate::text::whole;
 
 /// Entries of a page for which none says how many.
 const PAGE: usize = 100;
-/// The longest body of a request that is no event.
-const FORM_BYTES: usize = 1 << 20;
+/// The longest body of a request that is no event, in bytes.
+pub const FORM_BYTES: usize = 1 << 20;
 
 /// The head of a request.
 #[derive(Debug, Clone, Copy)]

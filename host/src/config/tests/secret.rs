@@ -139,6 +139,13 @@ fn files_with_a_key_that_others_can_read_are_warned_of() {
         warnings(&place.env("MCP_REPORTER_COORDINATOR_API_KEY", "other")),
         ""
     );
+    let place = Place::with_file(&format!("{ON}ingest_keys = 'hush-too'\n"));
+    let place = place.env("MCP_REPORTER_COORDINATOR_API_KEY", "other");
+    set_mode(&place.path("work/mcp_config.toml"), 0o644);
+    assert_eq!(
+        warnings(&place),
+        "DIR/work/mcp_config.toml holds ingest_keys and other users can read it (mode 0644): chmod 600 DIR/work/mcp_config.toml"
+    );
     let place = Place::with_file(&format!("{ON}store = 'redis://:hush@h'\n"));
     let place = place.env("MCP_REPORTER_COORDINATOR_API_KEY", "other");
     assert_eq!(warnings(&place), "");
