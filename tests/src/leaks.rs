@@ -8,9 +8,13 @@ use crate::KEY;
 
 /// Whether the API key stands in `bytes`.
 pub fn holds_the_key(bytes: &[u8]) -> bool {
+    holds(bytes, KEY)
+}
+
+fn holds(bytes: &[u8], secret: &str) -> bool {
     bytes
-        .windows(KEY.len())
-        .any(|window| window == KEY.as_bytes())
+        .windows(secret.len())
+        .any(|window| window == secret.as_bytes())
 }
 
 /// The lines of a log in which the API key stands.
@@ -20,12 +24,17 @@ pub fn lines_with_the_key(log: &str) -> Vec<&str> {
 
 /// Every file under `folder` in which the API key stands.
 pub fn files_with_the_key(folder: &Path) -> Vec<String> {
+    files_with(folder, KEY)
+}
+
+/// Every file under `folder` in which this secret stands.
+pub fn files_with(folder: &Path, secret: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("the folder can be read") {
         let path = entry.expect("the folder can be read").path();
         if path.is_dir() {
-            found.extend(files_with_the_key(&path));
-        } else if holds_the_key(&fs::read(&path).unwrap_or_default()) {
+            found.extend(files_with(&path, secret));
+        } else if holds(&fs::read(&path).unwrap_or_default(), secret) {
             // A file that cannot be read is one of SQLite's own, which come and go.
             found.push(path.display().to_string());
         }

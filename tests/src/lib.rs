@@ -15,12 +15,12 @@ mod wrapped;
 pub use mcp_reporter_test_support::RedisServer;
 
 pub use exposition::{Exposition, get, scrape};
-pub use leaks::{files_with_the_key, holds_the_key, lines_with_the_key};
+pub use leaks::{files_with, files_with_the_key, holds_the_key, lines_with_the_key};
 pub use oracle::{Left, Story, Tally, Witnessed, outbox};
 pub use process::Process;
 pub use python::python;
 pub use scripted::{Scripted, answer};
-pub use served::{Client, INGEST_KEY, Served, command};
+pub use served::{Client, INGEST_KEY, Served, command, metrics_address};
 pub use wrapped::{Wrapped, config_file, wrap};
 
 use std::collections::BTreeMap;

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use crate::wrapped::bare;
-use crate::{Place, config_file};
+use crate::{Place, config_file, with};
 
 /// The ingest key of the tests: a text that turns up nowhere by accident.
 pub const INGEST_KEY: &str = "g-2b9e64d1a7f05c38";
@@ -42,9 +42,14 @@ impl Served {
 
     /// The same on this address.
     pub async fn start_at(place: &Place, settings: &[(String, String)], listen: &str) -> Self {
-        let mut settings = settings.to_vec();
-        settings.push(("ingest_keys".to_owned(), INGEST_KEY.to_owned()));
-        let mut child = command(place, &settings)
+        let settings = with(settings.to_vec(), &[("ingest_keys", INGEST_KEY)]);
+        Self::start_by(command(place, &settings), place, listen).await
+    }
+
+    /// The same by a command that ends with the program and has its settings: one with other
+    /// limits, say.
+    pub async fn start_by(mut command: Command, place: &Place, listen: &str) -> Self {
+        let mut child = command
             .args(["serve", "--listen", listen, "--log-file"])
             .arg(place.path("serve.log"))
             .stdin(Stdio::null())
@@ -59,8 +64,7 @@ impl Served {
         let address = line
             .as_deref()
             .and_then(|line| line.strip_prefix("listening on http://"));
-        let log = || std::fs::read_to_string(place.path("serve.log")).unwrap_or_default();
-        let address = address.unwrap_or_else(|| panic!("{line:?} {}", log()));
+        let address = address.unwrap_or_else(|| panic!("{line:?} {}", log(place)));
         Self {
             address: address.parse().expect("an address"),
             child,
@@ -92,6 +96,20 @@ impl Served {
         let ended = ended.expect("it does not end");
         (ended.expect("it can be waited for"), began.elapsed())
     }
+}
+
+fn log(place: &Place) -> String {
+    std::fs::read_to_string(place.path("serve.log")).unwrap_or_default()
+}
+
+/// Where the one in the place serves its metrics.
+pub fn metrics_address(place: &Place) -> SocketAddr {
+    let log = log(place);
+    let (_, rest) = log
+        .split_once("metrics are at http://")
+        .unwrap_or_else(|| panic!("no metrics: {log}"));
+    let (address, _) = rest.split_once("/metrics").expect("a path");
+    address.parse().expect("an address")
 }
 
 /// One connection to it, kept open.

@@ -17,5 +17,5 @@ mod tee;
 pub use exchanges::Exchanges;
 pub use forward::{Answer, Forwarder, Upstream, UpstreamError};
 pub use seen::{Handover, Piece, Seen, Unobserved};
-pub use serve::serve;
+pub use serve::{bind, serve};
 pub use tee::{AnswerBody, RequestBody};

@@ -6,12 +6,36 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
 
 /// A connection whose request's head takes longer is closed.
 const HEAD_LIMIT: Duration = Duration::from_secs(30);
+
+/// Connections that the system keeps until they are accepted; it may have a lower limit. What is
+/// beyond it tries again after a second, so that a crowd that comes at once would wait.
+const BACKLOG: u32 = 4_096;
+
+/// A listening socket at `address`; port 0 takes a free one.
+///
+/// # Errors
+///
+/// What the system says. It must be called in a runtime.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // As the standard library does: a port whose last connections linger is free again. On Windows
+    // it would let two programs have one port.
+    #[cfg(not(windows))]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Answers each request by `answer` until `end`, then lets what is under way go on for as long as
 /// `grace`.

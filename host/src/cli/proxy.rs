@@ -11,14 +11,15 @@ use mcp_reporter::capture::{Reporting, Source};
 use mcp_reporter::config::{Config, LogLevel};
 use mcp_reporter::tls;
 use mcp_reporter_capture::clock::Clock;
-use mcp_reporter_capture::http::{Exchanges, Forwarder, Handover, Seen, Unobserved, Upstream};
+use mcp_reporter_capture::http::{
+    Exchanges, Forwarder, Handover, Seen, Unobserved, Upstream, bind,
+};
 use mcp_reporter_capture::{CaptureSettings, NoProcess, Report, Tracker, Transport};
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
-use tokio::net::TcpListener;
 
 /// What may wait to be followed.
 const HANDOVER_BYTES: usize = 64 << 20;
@@ -56,8 +57,7 @@ pub async fn run(args: Args, global: &Global, ui: Ui) -> Result<ExitCode, Error>
         tls::client_without_roots()
     };
     let tls = tls.map_err(Error::Usage)?;
-    let listener = TcpListener::bind(args.listen)
-        .await
+    let listener = bind(args.listen)
         .map_err(|why| Error::Failed(format!("--listen {}: {why}", args.listen)))?;
     let address = listener
         .local_addr()

@@ -5,7 +5,8 @@ use super::start::{SHUTDOWN, serving_reporter};
 use super::{Error, Ui};
 use mcp_reporter::Config;
 use mcp_reporter::serve::ServeOptions;
-use std::net::{SocketAddr, TcpListener};
+use mcp_reporter_capture::http::bind;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 /// Where it listens.
@@ -28,7 +29,8 @@ pub async fn run(args: Args, config: Config, ui: Ui) -> Result<ExitCode, Error> 
             args.listen
         ))
     };
-    let listener = TcpListener::bind(args.listen).map_err(failed)?;
+    let listener = bind(args.listen).and_then(|listener| listener.into_std());
+    let listener = listener.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     raise_descriptor_limit();
     let reporter = serving_reporter(config).await?;

@@ -1,4 +1,5 @@
-//! Serves the metrics: `GET /metrics`, HTTP/1.1, no TLS and no authentication.
+//! What a supervisor asks: `GET /metrics`, `/healthz` and `/readyz`, HTTP/1.1, no TLS and no
+//! authentication.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -35,12 +36,24 @@ const HEAD_LIMIT: Duration = Duration::from_secs(5);
 /// Most connections at once; further ones wait.
 const CONNECTIONS: usize = 16;
 
+const METRICS: &str = "/metrics";
+
+/// Whether the process lives.
+const ALIVE: &str = "/healthz";
+
+/// Whether it can take events: its outbox can be read. Not whether the coordinator can be reached,
+/// for that is what an outbox is for.
+const READY: &str = "/readyz";
+
 /// The text format that Prometheus asks for when it asks for nothing else.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Brings the outbox's figures up to date.
+/// Brings the outbox's figures up to date, or says why it cannot be read.
 pub(crate) type Refresh =
-    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync + 'static>;
+    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Readable> + Send>> + Send + Sync + 'static>;
+
+/// Whether the outbox can be read; else why not.
+type Readable = Result<(), String>;
 
 /// A bound socket.
 pub(crate) struct Listener {
@@ -51,7 +64,8 @@ pub(crate) struct Listener {
 struct Shared {
     metrics: Arc<Metrics>,
     refresh: Refresh,
-    refreshed: Mutex<Option<Instant>>,
+    /// When it was done last, and with what.
+    refreshed: Mutex<Option<(Instant, Readable)>>,
 }
 
 impl Listener {
@@ -109,11 +123,10 @@ async fn answer(
     shared: Arc<Shared>,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    if request.uri().path() != "/metrics" {
-        return Ok(plain(
-            StatusCode::NOT_FOUND,
-            "the metrics are at /metrics\n",
-        ));
+    let path = request.uri().path();
+    if ![METRICS, ALIVE, READY].contains(&path) {
+        let text = format!("there are {METRICS}, {ALIVE} and {READY}\n");
+        return Ok(plain(StatusCode::NOT_FOUND, text));
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
@@ -121,32 +134,45 @@ async fn answer(
         response.headers_mut().insert(header::ALLOW, allow);
         return Ok(response);
     }
-    shared.refresh().await;
-    let mut response = Response::new(Full::from(shared.metrics.render()));
-    let text = header::HeaderValue::from_static(TEXT);
-    response.headers_mut().insert(header::CONTENT_TYPE, text);
-    Ok(response)
+    if path == ALIVE {
+        // That it answers is the answer: it must, also while the store does not.
+        return Ok(plain(StatusCode::OK, "ok\n"));
+    }
+    let readable = shared.refresh().await;
+    Ok(match readable {
+        _ if path == METRICS => plain(StatusCode::OK, shared.metrics.render()),
+        Ok(()) => plain(StatusCode::OK, "ready\n"),
+        Err(why) => plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("the outbox cannot be read: {why}\n"),
+        ),
+    })
 }
 
-fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(text));
+fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(text.into()));
     *response.status_mut() = status;
+    let text = header::HeaderValue::from_static(TEXT);
+    response.headers_mut().insert(header::CONTENT_TYPE, text);
     response
 }
 
 impl Shared {
-    async fn refresh(&self) {
+    async fn refresh(&self) -> Readable {
         // Held meanwhile, so that whoever comes second gets what the first one found.
         let mut refreshed = self.refreshed.lock().await;
-        if refreshed.is_some_and(|at| at.elapsed() < REFRESH) {
-            return;
-        }
-        if tokio::time::timeout(REFRESH_LIMIT, (self.refresh)())
-            .await
-            .is_err()
+        if let Some((at, readable)) = &*refreshed
+            && at.elapsed() < REFRESH
         {
-            self.metrics.outbox(None, false);
+            return readable.clone();
         }
-        *refreshed = Some(Instant::now());
+        let readable = tokio::time::timeout(REFRESH_LIMIT, (self.refresh)()).await;
+        let readable = readable.unwrap_or_else(|_| {
+            self.metrics.outbox(None, false);
+            let seconds = REFRESH_LIMIT.as_secs();
+            Err(format!("it did not answer within {seconds} s"))
+        });
+        *refreshed = Some((Instant::now(), readable.clone()));
+        readable
     }
 }

@@ -306,10 +306,11 @@ fn serve(listener: Listener, factory: &Arc<Factory>, holder: &str) {
     let refresh: Refresh = Arc::new(move || {
         let (factory, sink, own) = (factory.clone(), sink.clone(), own.clone());
         Box::pin(async move {
-            let status = factory.status().await.ok();
-            let holders = status.as_ref().and_then(|s| s.lease_holder.as_deref());
+            let status = factory.status().await;
+            let holders = status.as_ref().ok().and_then(|s| s.lease_holder.as_deref());
             let held = holders.is_some_and(|all| merge::holders(all).any(|h| h.starts_with(&own)));
-            sink.outbox(status.as_ref(), held);
+            sink.outbox(status.as_ref().ok(), held);
+            status.map(drop).map_err(|failed| failed.to_string())
         })
     });
     tokio::spawn(listener.serve(metrics, refresh));

@@ -10,9 +10,9 @@ use crate::metrics::Refusal;
 use crate::store::{Store, StoreError};
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
-use mcp_reporter_core::edge::EVENTS_PATH;
+use mcp_reporter_core::edge::{EVENTS_PATH, Unavailable};
 use mcp_reporter_core::outbox::{Place, Record};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -39,15 +39,8 @@ impl std::fmt::Debug for Edge {
 /// An instance, and what it did to the store.
 struct Answering {
     instance: Instance,
-    seen: Arc<Mutex<Seen>>,
-}
-
-/// What was seen at the store since the request began.
-#[derive(Debug, Clone, Copy, Default)]
-struct Seen {
-    /// An event of this action was stored.
-    stored: Option<Action>,
-    failed: bool,
+    /// The action of the event that was stored since the request began.
+    stored: Arc<Mutex<Option<Action>>>,
 }
 
 impl Edge {
@@ -78,28 +71,25 @@ impl Edge {
             Some(answering) => answering,
             None => Answering::new(&self.factory).await?,
         };
-        *answering
-            .seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Seen::default();
+        answering.take_stored();
         let answer = answering.handle(request).await;
-        let seen = *answering
-            .seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let stored = answering.take_stored();
         if !answering.instance.is_poisoned() {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             idle.push(answering);
         }
-        let answer = answer?;
         if is_event {
-            self.count(answer.status(), seen, since);
+            match &answer {
+                Ok(answer) => self.count(answer, stored, since),
+                Err(failed) => self.count_failed(failed, since),
+            }
         }
-        Ok(answer)
+        answer
     }
 
-    fn count(&self, status: StatusCode, seen: Seen, since: Instant) {
-        let stored = seen.stored.filter(|_| status.is_success());
+    fn count(&self, answer: &Response<Bytes>, stored: Option<Action>, since: Instant) {
+        let status = answer.status();
+        let stored = stored.filter(|_| status.is_success());
         if stored.is_some() {
             self.arrival.notify_one();
         }
@@ -108,10 +98,15 @@ impl Edge {
         };
         match (stored, status) {
             (Some(action), _) => metrics.accepted(action),
-            (None, StatusCode::SERVICE_UNAVAILABLE) if seen.failed => {
-                metrics.refused(Refusal::Storage);
+            (None, StatusCode::SERVICE_UNAVAILABLE) => {
+                let retry_after = answer.headers().get(header::RETRY_AFTER);
+                let why = Unavailable::of(retry_after.map(HeaderValue::as_bytes));
+                metrics.refused(match why {
+                    Unavailable::Full => Refusal::Full,
+                    Unavailable::Storage => Refusal::Storage,
+                    Unavailable::Configuration => Refusal::Component,
+                });
             }
-            (None, StatusCode::SERVICE_UNAVAILABLE) => metrics.refused(Refusal::Full),
             // Nobody's report, until the key is right.
             (None, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => return,
             (None, status) if status.is_client_error() => metrics.refused(Refusal::Invalid),
@@ -120,20 +115,34 @@ impl Edge {
         }
         metrics.answered_caller(since.elapsed());
     }
+
+    fn count_failed(&self, failed: &ReportError, since: Instant) {
+        if let Some(metrics) = &self.factory.metrics {
+            metrics.refused(failed.refusal());
+            metrics.answered_caller(since.elapsed());
+        }
+    }
 }
 
 impl Answering {
     async fn new(factory: &Factory) -> Result<Self, ReportError> {
-        let seen = Arc::new(Mutex::new(Seen::default()));
+        let stored = Arc::new(Mutex::new(None));
         let store = Watched {
             store: factory.shards[0].clone(),
-            seen: seen.clone(),
+            stored: stored.clone(),
         };
         // The timer delivers.
         let no_budget = ("edge_budget".to_owned(), "0".to_owned());
         let component = factory.component.with([no_budget]);
         let instance = component.instantiate_accepting(Arc::new(store)).await?;
-        Ok(Self { instance, seen })
+        Ok(Self { instance, stored })
+    }
+
+    fn take_stored(&self) -> Option<Action> {
+        self.stored
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     async fn handle(&mut self, request: Request<Bytes>) -> Result<Response<Bytes>, ReportError> {
@@ -161,7 +170,7 @@ impl Answering {
 /// The store of an instance, watched.
 struct Watched {
     store: Arc<dyn Store>,
-    seen: Arc<Mutex<Seen>>,
+    stored: Arc<Mutex<Option<Action>>>,
 }
 
 impl Watched {
@@ -176,17 +185,15 @@ impl Watched {
             .map(|record| action_of(record.action))
     }
 
-    fn saw<T>(
+    fn saw(
         &self,
-        stored: Option<Action>,
-        result: Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        match &result {
-            Ok(_) => seen.stored = stored.or(seen.stored),
-            Err(_) => seen.failed = true,
+        action: Option<Action>,
+        result: Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        if action.is_some() && result.is_ok() {
+            let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+            *stored = action;
         }
-        drop(seen);
         result
     }
 }
@@ -194,18 +201,18 @@ impl Watched {
 #[async_trait]
 impl Store for Watched {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.saw(None, self.store.get(key).await)
+        self.store.get(key).await
     }
 
     async fn get_many(
         &self,
         keys: Vec<String>,
     ) -> Result<Vec<(String, Option<Vec<u8>>)>, StoreError> {
-        self.saw(None, self.store.get_many(keys).await)
+        self.store.get_many(keys).await
     }
 
     async fn list_keys(&self) -> Result<Vec<String>, StoreError> {
-        self.saw(None, self.store.list_keys().await)
+        self.store.list_keys().await
     }
 
     async fn set(&self, key: String, value: Vec<u8>) -> Result<(), StoreError> {
@@ -219,11 +226,11 @@ impl Store for Watched {
     }
 
     async fn delete_many(&self, keys: Vec<String>) -> Result<(), StoreError> {
-        self.saw(None, self.store.delete_many(keys).await)
+        self.store.delete_many(keys).await
     }
 
     async fn increment(&self, key: String, delta: i64) -> Result<i64, StoreError> {
-        self.saw(None, self.store.increment(key, delta).await)
+        self.store.increment(key, delta).await
     }
 
     async fn compare_and_swap(
@@ -232,7 +239,7 @@ impl Store for Watched {
         expected: Option<Vec<u8>>,
         new: Vec<u8>,
     ) -> Result<bool, StoreError> {
-        self.saw(None, self.store.compare_and_swap(key, expected, new).await)
+        self.store.compare_and_swap(key, expected, new).await
     }
 
     async fn close(&self) {

@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// An event as the old client sends it: spaces after colons and commas.
-fn event(action: &str, id: &str, note: &str) -> String {
+pub(crate) fn event(action: &str, id: &str, note: &str) -> String {
     let data = match action {
         "start" => "request_data",
         "progress" => "progress_data",
@@ -280,7 +280,7 @@ async fn who_may_ask_and_how_often_is_kept() {
 }
 
 /// What comes back for these bytes until the connection is closed.
-async fn raw(address: SocketAddr, request: &str) -> String {
+pub(crate) async fn raw(address: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();

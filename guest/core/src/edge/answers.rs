@@ -151,20 +151,48 @@ pub(super) fn wrong_key() -> Response {
     detail(401, "Invalid API key").with("www-authenticate", "Bearer")
 }
 
-/// The outbox is full: what waits must be delivered first.
+/// `Retry-After` where the outbox is full: what waits must be delivered first.
+const AFTER_FULL: &str = "30";
+
+/// `Retry-After` where the store failed, which may be over at once.
+const AFTER_FAILURE: &str = "1";
+
+/// Why an event was answered 503.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unavailable {
+    /// The outbox is full.
+    Full,
+    /// The store failed.
+    Storage,
+    /// Reporting is switched off, or a setting is missing or wrong: repeating it is no use.
+    Configuration,
+}
+
+impl Unavailable {
+    /// Of an answer 503 with this `Retry-After`.
+    #[must_use]
+    pub fn of(retry_after: Option<&[u8]>) -> Self {
+        match retry_after {
+            Some(seconds) if seconds == AFTER_FULL.as_bytes() => Self::Full,
+            Some(_) => Self::Storage,
+            None => Self::Configuration,
+        }
+    }
+}
+
 pub(super) fn full(why: &str) -> Response {
-    detail(503, why).with("retry-after", "30")
+    detail(503, why).with("retry-after", AFTER_FULL)
 }
 
 pub(super) fn busy(why: &AdminError) -> Response {
-    detail(503, &why.message()).with("retry-after", "1")
+    detail(503, &why.message()).with("retry-after", AFTER_FAILURE)
 }
 
 /// The answer where the store fails.
 #[must_use]
 pub fn store_failed(error: &StoreError) -> Response {
     let text = ["the outbox cannot be used: ", &error.message()].concat();
-    detail(503, &text).with("retry-after", "1")
+    detail(503, &text).with("retry-after", AFTER_FAILURE)
 }
 
 /// The answer while reporting is switched off: a client then keeps its events.

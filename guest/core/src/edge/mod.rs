@@ -30,7 +30,9 @@ mod route;
 #[cfg(test)]
 mod tests;
 
-pub use answers::{Response, delivered, not_configured, store_failed, switched_off, unreadable};
+pub use answers::{
+    Response, Unavailable, delivered, not_configured, store_failed, switched_off, unreadable,
+};
 pub(crate) use event::Incoming;
 pub use route::{EVENTS_PATH, FORM_BYTES, Head, Operation};
 

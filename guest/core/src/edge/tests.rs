@@ -395,6 +395,7 @@ fn a_full_outbox_and_a_failing_store_say_so_and_when_to_come_again() {
         (503, &[("retry-after", "30")][..])
     );
     assert!(answer.body.contains("max_events = 20"), "{}", answer.body);
+    assert_eq!(unavailable(&answer), Unavailable::Full);
 
     for (method, path, operation) in [
         ("POST", "/api/v2/interactions", "set"),
@@ -411,7 +412,19 @@ fn a_full_outbox_and_a_failing_store_say_so_and_when_to_come_again() {
         let answer = edge.ask(method, path, &[BEARER, JSON], body);
         assert_eq!(answer.status, 503, "{path}");
         assert!(answer.body.contains("disk on fire"), "{}", answer.body);
+        assert_eq!(unavailable(&answer), Unavailable::Storage);
     }
+    for answer in [switched_off(), not_configured("mcp_id is not set")] {
+        assert_eq!(answer.status, 503);
+        assert_eq!(unavailable(&answer), Unavailable::Configuration);
+    }
+}
+
+/// What is read of an answer by whoever sees only its head.
+fn unavailable(answer: &Response) -> Unavailable {
+    let mut headers = answer.headers.iter();
+    let retry_after = headers.find(|(name, _)| *name == "retry-after");
+    Unavailable::of(retry_after.map(|(_, value)| value.as_bytes()))
 }
 
 #[test]
