@@ -156,8 +156,9 @@ pub(super) fn full(why: &str) -> Response {
     detail(503, why).with("retry-after", "30")
 }
 
+/// Others deliver just now: the outbox is in order, and is free again soon.
 pub(super) fn busy(why: &AdminError) -> Response {
-    detail(503, &why.message()).with("retry-after", "1")
+    detail(409, &why.message()).with("retry-after", "1")
 }
 
 /// The answer where the store fails.
