@@ -19,6 +19,7 @@ mod oracle;
 mod redis;
 mod secrets;
 mod serve;
+mod serve_python;
 mod shards;
 mod sharing;
 mod shutdown;
