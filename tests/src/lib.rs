@@ -12,7 +12,7 @@ mod scripted;
 mod served;
 mod wrapped;
 
-pub use mcp_reporter_test_support::RedisServer;
+pub use mcp_reporter_test_support::{PythonPeers, RedisServer};
 
 pub use exposition::{Exposition, get, scrape};
 pub use leaks::{files_with, files_with_the_key, holds_the_key, lines_with_the_key};

@@ -6,28 +6,39 @@ use std::process::Command;
 
 use crate::{run, runs};
 
-/// A package, and a file that is there when it is.
+/// A package, and what is there when it is, or when the same came in another way.
 struct Package {
     name: &'static str,
-    /// The file; a `*` stands for one folder, such as that of the architecture.
-    provides: &'static str,
+    provides: Provides,
     why: &'static str,
 }
 
-const PACKAGES: [Package; 3] = [
+enum Provides {
+    /// A file; a `*` stands for one folder, such as that of the architecture.
+    File(&'static str),
+    /// A module of Python.
+    Module(&'static str),
+}
+
+const PACKAGES: [Package; 4] = [
     Package {
         name: "faketime",
-        provides: "/usr/lib/*/faketime/libfaketimeMT.so.1",
+        provides: Provides::File("/usr/lib/*/faketime/libfaketimeMT.so.1"),
         why: "tests set the clock of a reporter forward and back",
     },
     Package {
+        name: "python3-venv",
+        provides: Provides::Module("ensurepip"),
+        why: "tests have peers that are Python programs",
+    },
+    Package {
         name: "redis-server",
-        provides: "/usr/bin/redis-server",
+        provides: Provides::File("/usr/bin/redis-server"),
         why: "tests keep outboxes in it",
     },
     Package {
         name: "strace",
-        provides: "/usr/bin/strace",
+        provides: Provides::File("/usr/bin/strace"),
         why: "tests count what a process flushes to the disk",
     },
 ];
@@ -38,7 +49,7 @@ pub fn require() -> Result<(), String> {
     if !cfg!(target_os = "linux") {
         return Ok(()); // their tests are Linux's too
     }
-    let missing = || PACKAGES.iter().filter(|p| !exists(p.provides));
+    let missing = || PACKAGES.iter().filter(|p| !p.provides.is_there());
     let names: Vec<_> = missing().map(|package| package.name).collect();
     if names.is_empty() {
         return Ok(());
@@ -56,9 +67,9 @@ pub fn require() -> Result<(), String> {
         .map(
             |Package {
                  name,
-                 provides,
+                 provides: Provides::File(what) | Provides::Module(what),
                  why,
-             }| format!("{name} ({provides}): {why}"),
+             }| format!("{name} ({what}): {why}"),
         )
         .collect();
     if missing.is_empty() {
@@ -69,6 +80,15 @@ pub fn require() -> Result<(), String> {
         names.join(" "),
         missing.join("\n")
     ))
+}
+
+impl Provides {
+    fn is_there(&self) -> bool {
+        match self {
+            Self::File(path) => exists(path),
+            Self::Module(name) => runs("python3", &["-c", &format!("import {name}")]),
+        }
+    }
 }
 
 /// Whether the file is there; a `*` in its path stands for any one folder.

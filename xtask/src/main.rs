@@ -3,15 +3,18 @@
 mod bench;
 mod debian;
 mod fuzz;
+mod peers;
 mod simulate;
 
 use std::env;
+use std::ffi::OsStr;
 use std::process::{Command, ExitCode};
 
 const USAGE: &str = "\
 usage: cargo xtask <task>
 
   test      all tests: unit, whole-system, documentation
+  peers     only sets up the programs that the tests need, as test does first
   bench     all benchmarks, and whether they keep their bounds
   fuzz      every fuzz target, --seconds N each (60)
   simulate  random runs of the core against failing stores, clocks and
@@ -23,6 +26,7 @@ fn main() -> ExitCode {
     let task = env::args().nth(1);
     let result = match task.as_deref() {
         Some("test") => test(),
+        Some("peers") => peers::require(),
         Some("bench") => bench::run(),
         Some("fuzz") => fuzz::run(&env::args().skip(2).collect::<Vec<_>>()),
         Some("simulate") => simulate::run(env::args().skip(2)),
@@ -38,12 +42,7 @@ fn main() -> ExitCode {
 }
 
 fn test() -> Result<(), String> {
-    // A peer of the tests: the old client was a Python program.
-    require(
-        "python3",
-        "install Python 3.9 or later (Debian: apt-get install python3)",
-    )?;
-    debian::require()?;
+    peers::require()?;
     // Examples are run by tests, which do not build them.
     cargo(&["build", "--release", "--workspace", "--examples", "--bins"])?;
     if runs("cargo-nextest", &["nextest", "--version"]) {
@@ -85,7 +84,7 @@ fn require(program: &str, remedy: &str) -> Result<(), String> {
     }
 }
 
-fn runs(program: &str, args: &[&str]) -> bool {
+fn runs(program: impl AsRef<OsStr>, args: &[&str]) -> bool {
     Command::new(program)
         .args(args)
         .output()

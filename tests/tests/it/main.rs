@@ -20,6 +20,7 @@ mod redis;
 mod secrets;
 mod serve;
 mod serve_operation;
+mod serve_python;
 mod shards;
 mod sharing;
 mod shutdown;

@@ -184,8 +184,9 @@ pub(super) fn full(why: &str) -> Response {
     detail(503, why).with("retry-after", AFTER_FULL)
 }
 
+/// Others deliver just now: the outbox is in order, and is free again soon.
 pub(super) fn busy(why: &AdminError) -> Response {
-    detail(503, &why.message()).with("retry-after", AFTER_FAILURE)
+    detail(409, &why.message()).with("retry-after", "1")
 }
 
 /// The answer where the store fails.

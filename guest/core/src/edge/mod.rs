@@ -14,7 +14,7 @@
 //! | `GET /api/v2/outbox` | yes | the state of the outbox |
 //! | `POST /api/v2/outbox/deliver` | yes | what was delivered |
 //! | `GET /api/v2/outbox/dead-letters?limit&cursor` | yes | a page |
-//! | `POST /api/v2/outbox/redrive` | yes | how many were put back |
+//! | `POST /api/v2/outbox/redrive` | yes | how many were put back; 409 while another delivers |
 //!
 //! `HEAD` is answered as `GET` without the body, `OPTIONS` with what is allowed.
 //!

@@ -1,4 +1,5 @@
 use super::*;
+use crate::control::Held;
 use crate::outbox::{EventKey, Record};
 use crate::settings::IngestKeys;
 use crate::testing::{Dice, Memory, at_ms, settings};
@@ -653,4 +654,25 @@ fn deliver_takes_its_time_from_the_settings() {
         delivered(Ok(done)).body,
         r#"{"delivered":3,"failed":0,"dead_lettered":0,"waiting":2,"next_s":1.25,"lease_held_elsewhere":false}"#
     );
+}
+
+#[test]
+fn what_another_delivers_is_not_put_back_meanwhile() {
+    let mut edge = Edge::new();
+    edge.post(&[], START);
+    let mut held = Held::load(&mut edge.store, &mut edge.dice)
+        .unwrap()
+        .unwrap();
+    let now = at_ms(edge.ms);
+    let took = held.acquire(&mut edge.store, &mut edge.dice, "another", now);
+    assert_eq!(took, Ok(true));
+    let answer = edge.ask("POST", "/api/v2/outbox/redrive", &[BEARER], "");
+    // The outbox works: this is none of the failures that 503 stands for.
+    assert_eq!(answer.status, 409, "{}", answer.body);
+    assert!(
+        answer.body.contains("another is delivering"),
+        "{}",
+        answer.body
+    );
+    assert_eq!(answer.headers, [("retry-after", "1")]);
 }

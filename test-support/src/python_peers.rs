@@ -1,0 +1,67 @@
+//! The peers of the tests that are Python programs: where their virtual environment is, and what is
+//! in it. `cargo xtask peers` makes it, the tests use it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The virtual environment of the peers.
+#[derive(Debug, Clone)]
+pub struct PythonPeers {
+    folder: PathBuf,
+}
+
+impl PythonPeers {
+    /// What is installed, as `pip` reads it.
+    pub const REQUIREMENTS: &str = include_str!("../../tests/peers/requirements.txt");
+
+    /// The one beside the program that runs, be it a test or xtask: `peers/python` in the target
+    /// folder. It may not have been made yet.
+    pub fn of_this_build() -> Self {
+        let program = std::env::current_exe().expect("this executable has no path");
+        // `<target>/release/xtask`, `<target>/release/deps/it-…`
+        let profile = program
+            .ancestors()
+            .skip(1)
+            .find(|folder| !folder.ends_with("deps"));
+        let target = profile.and_then(|folder| folder.parent());
+        let target = target.expect("it is in a folder of the target folder");
+        Self {
+            folder: target.join("peers/python"),
+        }
+    }
+
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The file with the [requirements](Self::REQUIREMENTS) that it was made by; it is written last.
+    pub fn stamp(&self) -> PathBuf {
+        self.folder.join("requirements.txt")
+    }
+
+    /// One of its programs, such as `python`.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.folder.join("bin").join(name)
+    }
+
+    /// Whether it is there, whole, with what is required now.
+    pub fn are_there(&self) -> bool {
+        fs::read_to_string(self.stamp()).is_ok_and(|made_by| made_by == Self::REQUIREMENTS)
+            && self.program("python").exists()
+    }
+
+    /// The same program, of an environment that is there.
+    ///
+    /// # Panics
+    ///
+    /// It is not; the message says what makes it.
+    pub fn require(&self, name: &str) -> PathBuf {
+        assert!(
+            self.are_there(),
+            "{} is missing, or was made for other requirements: run `cargo xtask peers`",
+            self.folder.display()
+        );
+        self.program(name)
+    }
+}
