@@ -10,6 +10,7 @@ mod process;
 mod python;
 mod scripted;
 mod served;
+mod served_load;
 mod wrapped;
 
 pub use mcp_reporter_test_support::{PythonPeers, RedisServer};
@@ -21,6 +22,7 @@ pub use process::Process;
 pub use python::python;
 pub use scripted::{Scripted, answer};
 pub use served::{Client, INGEST_KEY, Served, command, metrics_address};
+pub use served_load::{event, killed_under_16_clients};
 pub use wrapped::{Wrapped, config_file, wrap};
 
 use std::collections::BTreeMap;

@@ -16,6 +16,8 @@ usage: cargo xtask <task>
   test      all tests: unit, whole-system, documentation
   peers     only sets up the programs that the tests need, as test does first
   bench     all benchmarks, and whether they keep their bounds
+  soak      loads during which processes are killed, longer than in the
+            tests: all, or one, as in `soak serve --rounds 50 --seed 1`
   fuzz      every fuzz target, --seconds N each (60)
   simulate  random runs of the core against failing stores, clocks and
             coordinators, on all cores: --minutes N [--seed S]; with only
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
         Some("peers") => peers::require(),
         Some("bench") => bench::run(),
         Some("fuzz") => fuzz::run(&env::args().skip(2).collect::<Vec<_>>()),
+        Some("soak") => soak(env::args().skip(2)),
         Some("simulate") => simulate::run(env::args().skip(2)),
         _ => Err(USAGE.to_owned()),
     };
@@ -59,6 +62,23 @@ fn test() -> Result<(), String> {
     }
     cargo(&["test", "--release", "--workspace", "--doc"])?;
     fuzz::replay()
+}
+
+/// Loads that take longer than a test may: all of them, or the one that is named.
+fn soak(args: impl Iterator<Item = String>) -> Result<(), String> {
+    let args: Vec<_> = args.collect();
+    cargo(&["build", "--release", "--workspace", "--bins"])?;
+    let soak = |args: &[String]| {
+        let run = ["run", "--release", "--package", "mcp-reporter-tests"];
+        let run = run.into_iter().chain(["--bin", "soak", "--"]);
+        cargo(&run.chain(args.iter().map(|arg| &**arg)).collect::<Vec<_>>())
+    };
+    if !args.is_empty() {
+        return soak(&args);
+    }
+    ["serve"]
+        .iter()
+        .try_for_each(|load| soak(&[(*load).to_owned()]))
 }
 
 fn cargo(args: &[&str]) -> Result<(), String> {

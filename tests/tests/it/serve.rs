@@ -1,32 +1,17 @@
 //! `mcp-reporter serve`: programs send their events to it as to the coordinator.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
 use mcp_reporter::coordinator::{Coordinator, Fault};
 use mcp_reporter_tests::{
-    Client, INGEST_KEY, KEY, Place, SOON, Served, command, coordinator, get, with,
+    Client, INGEST_KEY, KEY, Place, SOON, Served, command, coordinator, event, get,
+    killed_under_16_clients, with,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-
-/// An event as the old client sends it: spaces after colons and commas.
-pub(crate) fn event(action: &str, id: &str, note: &str) -> String {
-    let data = match action {
-        "start" => "request_data",
-        "progress" => "progress_data",
-        "error" => "error_data",
-        _ => "result_data",
-    };
-    format!(
-        "{{\"action\": \"interaction_{action}\", \"interaction_id\": \"{id}\", \"mcp_id\": \"old\", \
-         \"timestamp\": 1718000000.123456, \"{data}\": {{\"note\": \"{note}\"}}}}"
-    )
-}
 
 async fn connected(served: &Served) -> Client {
     Client::connect(served.address()).await.expect("it listens")
@@ -72,83 +57,7 @@ async fn while_the_coordinator_is_away_all_is_taken_at_once_and_arrives_once_in_
 
 #[tokio::test]
 async fn what_was_answered_survives_kill_9_under_16_clients_and_is_repeated_with_equal_keys_only() {
-    let (place, coordinator) = (Place::new(), coordinator());
-    let settings = place.fast(&coordinator.url());
-    let mut answered = BTreeMap::<String, String>::new();
-    for round in 0..10 {
-        let mut served = Served::start(&place, &settings).await;
-        let address = served.address();
-        let over = Arc::new(AtomicBool::new(false));
-        let clients: Vec<_> = (0..16)
-            .map(|n| tokio::spawn(report_until(over.clone(), address, format!("{round}-{n}"))))
-            .collect();
-        // At a moment that depends on how fast this machine is just now.
-        tokio::time::sleep(Duration::from_millis(20 + 37 * round % 150)).await;
-        served.kill().await;
-        over.store(true, Ordering::Relaxed);
-        for client in clients {
-            answered.extend(client.await.unwrap());
-        }
-    }
-    assert!(answered.len() > 200, "{}", answered.len());
-    // The last one delivers what the others left.
-    let _served = Served::start(&place, &settings).await;
-    let all = coordinator.wait_for(
-        |seen| {
-            let stored = seen.stored();
-            let keys: BTreeSet<_> = stored
-                .iter()
-                .filter_map(|e| e.idempotency_key.clone())
-                .collect();
-            answered.keys().all(|key| keys.contains(key))
-        },
-        SOON,
-    );
-    all.await.unwrap();
-    // One body for each key, whoever sent it how often; and one event of each.
-    let mut bodies = BTreeMap::new();
-    for receipt in coordinator.receipts() {
-        let key = receipt
-            .idempotency_key
-            .unwrap()
-            .trim_matches('"')
-            .to_owned();
-        let body = String::from_utf8(receipt.body.to_vec()).unwrap();
-        assert_eq!(bodies.entry(key).or_insert_with(|| body.clone()), &body);
-    }
-    for (key, body) in &answered {
-        assert_eq!(bodies.get(key), Some(body));
-    }
-    let events = coordinator.stored().unwrap();
-    let unique: BTreeSet<_> = events.iter().map(|e| &e.body).collect();
-    assert_eq!(unique.len(), events.len());
-}
-
-/// Reports with a key of its own each time, and repeats what got no answer once; returns what was
-/// answered 200.
-async fn report_until(
-    over: Arc<AtomicBool>,
-    address: SocketAddr,
-    name: String,
-) -> BTreeMap<String, String> {
-    let mut answered = BTreeMap::new();
-    let Ok(mut client) = Client::connect(address).await else {
-        return answered;
-    };
-    for n in 0.. {
-        let key = format!("{name}-{n}");
-        let body = event("start", &format!("int_{key}"), "x");
-        match client.event(&[("Idempotency-Key", &key)], &body).await {
-            Ok((StatusCode::OK, _)) => {
-                answered.insert(key, body);
-            }
-            _ => break,
-        }
-        if over.load(Ordering::Relaxed) {
-            break;
-        }
-    }
-    answered
+    assert!(killed_under_16_clients(10, 0).await > 200);
 }
 
 #[tokio::test]

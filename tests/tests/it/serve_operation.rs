@@ -10,12 +10,12 @@ use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use mcp_reporter_tests::{
     Client, INGEST_KEY, KEY, Place, RedisServer, SOON, Scripted, Served, answer, command,
-    coordinator, files_with, get, metrics_address, scrape, until, with,
+    coordinator, event, files_with, get, metrics_address, scrape, until, with,
 };
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::serve::{event, raw};
+use crate::serve::raw;
 
 async fn connected(served: &Served) -> Client {
     Client::connect(served.address()).await.expect("it listens")
