@@ -10,6 +10,7 @@ mod process;
 mod python;
 mod scripted;
 mod served;
+pub mod spin;
 mod wrapped;
 
 pub use mcp_reporter_test_support::RedisServer;

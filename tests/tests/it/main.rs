@@ -22,6 +22,7 @@ mod serve;
 mod shards;
 mod sharing;
 mod shutdown;
+mod spin;
 mod store_file;
 #[cfg(unix)]
 mod wrap;

@@ -1,0 +1,3 @@
+//! The component under Spin's rules.
+
+mod load;
