@@ -15,7 +15,7 @@ use wasmtime_wasi::p2::bindings::{clocks::monotonic_clock, io::poll};
 use super::counts::Counters;
 use super::state::State;
 
-/// Which pollables of an instance are timers.
+/// Which pollables of an instance are timers that have not run out as they are made.
 pub(super) struct Timers {
     handles: HashSet<u32>,
     counters: Arc<Counters>,
@@ -68,13 +68,18 @@ impl monotonic_clock::Host for State {
     }
 
     fn subscribe_instant(&mut self, when: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        let past = when <= monotonic_clock::Host::now(&mut self.clocks())?;
         let timer = self.clocks().subscribe_instant(when)?;
-        Ok(self.timers.add(timer))
+        Ok(if past { timer } else { self.timers.add(timer) })
     }
 
     fn subscribe_duration(&mut self, when: u64) -> wasmtime::Result<Resource<DynPollable>> {
         let timer = self.clocks().subscribe_duration(when)?;
-        Ok(self.timers.add(timer))
+        Ok(if when == 0 {
+            timer
+        } else {
+            self.timers.add(timer)
+        })
     }
 }
 

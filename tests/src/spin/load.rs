@@ -91,7 +91,7 @@ struct Work {
 }
 
 impl Load {
-    /// 2,000 events by 16 clients at 500 a second, while 10 of 100 instances are killed.
+    /// 2,000 events by 16 clients at 500 a second, while 20 of 100 instances are to be killed.
     pub fn new(seed: u64, mode: Mode) -> Self {
         Self {
             seed,
@@ -99,7 +99,7 @@ impl Load {
             events: 2_000,
             clients: 16,
             rate_limit: 500,
-            killed_percent: 10,
+            killed_percent: 20,
         }
     }
 

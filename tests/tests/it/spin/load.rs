@@ -10,7 +10,7 @@ async fn carried(seed: u64, mode: Mode) -> Outcome {
     assert_eq!(outcome.tally.acknowledged, load.events);
     assert_eq!(outcome.tally.delivered, load.events);
     // It is shown for instances that do die, and under a host that is fully used.
-    assert!(outcome.counts.killed > 50, "{outcome}");
+    assert!(outcome.counts.killed >= 20, "{outcome}");
     assert_eq!(outcome.counts.most_live, 16, "{outcome}");
     outcome
 }
