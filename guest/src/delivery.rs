@@ -20,6 +20,14 @@ use crate::{
     prelude::*,
 };
 
+/// The same as [`deliver`] where a call keeps a place that others wait for: waits for no backoff.
+pub fn deliver_briefly(instance: &mut Instance, budget: Duration) -> Result<Delivery, StoreError> {
+    instance.drainer.set_brief(true);
+    let result = deliver(instance, budget);
+    instance.drainer.set_brief(false);
+    result
+}
+
 /// Sends what is due, for at most `budget`.
 pub fn deliver(instance: &mut Instance, budget: Duration) -> Result<Delivery, StoreError> {
     let result = drive(instance, budget);

@@ -89,7 +89,7 @@ fn answer(
         Performed::Answer(response) => Ok((response, Duration::ZERO)),
         Performed::Stored(response) => Ok((response, settings.edge_budget)),
         Performed::Deliver(budget) => {
-            let done = delivery::deliver(&mut instance, budget);
+            let done = delivery::deliver_briefly(&mut instance, budget);
             Ok((edge::delivered(done), Duration::ZERO))
         }
     }
@@ -99,7 +99,7 @@ fn deliver(budget: Duration) {
     let Ok(Some(mut instance)) = instance::enabled() else {
         return;
     };
-    if let Err(error) = delivery::deliver(&mut instance, budget) {
+    if let Err(error) = delivery::deliver_briefly(&mut instance, budget) {
         log(Level::Error, &["the store failed: ", &error.0].concat());
     }
 }

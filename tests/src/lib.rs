@@ -11,6 +11,7 @@ mod python;
 mod scripted;
 mod served;
 mod served_load;
+pub mod spin;
 mod wrapped;
 
 pub use mcp_reporter_test_support::{PythonPeers, RedisServer};

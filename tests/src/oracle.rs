@@ -8,7 +8,8 @@
 //! 4. No window of `rate_period` has more than `rate_limit` requests, over all
 //!    processes.
 //! 5. An event is delivered a second time only where a crash, a lost answer or
-//!    an expired lease explains it, and then with the same idempotency key.
+//!    an expired lease explains it, or a caller that handed it over again, and
+//!    then with the same idempotency key.
 //!
 //! A test tells its [`Story`] while it makes it, and ends with
 //! [`Story::check`].
@@ -32,6 +33,7 @@ struct Attempt {
     action: String,
     id: String,
     acknowledged: bool,
+    handed_over_again: bool,
 }
 
 impl Attempt {
@@ -169,6 +171,7 @@ impl Story {
             action: action.to_owned(),
             id: id.to_owned(),
             acknowledged: false,
+            handed_over_again: false,
         });
         number
     }
@@ -176,6 +179,12 @@ impl Story {
     /// The report of this number was acknowledged.
     pub fn acknowledge(&mut self, number: usize) {
         self.attempts[number].acknowledged = true;
+    }
+
+    /// The report of this number got no answer and was made again, under the same
+    /// idempotency key: it may have been stored twice.
+    pub fn handed_over_again(&mut self, number: usize) {
+        self.attempts[number].handed_over_again = true;
     }
 
     /// Something happens now that explains a second delivery of what is being
@@ -341,6 +350,7 @@ impl Story {
                 }
                 // Without an answer, or with one that fails, it has to be sent again.
                 if let Some(answered) = answered
+                    && !attempt.handed_over_again
                     && !self.is_disturbed(answered, receipt.wall)
                 {
                     wrong.push(format!("5: sent again though it was answered: {attempt:?}"));

@@ -253,6 +253,8 @@ pub(crate) fn nanos(d: Duration) -> Moment {
 #[derive(Debug)]
 pub(crate) struct Held {
     pub control: Control,
+    /// Swaps tried since the record was read.
+    pub swaps: u32,
     raw: Vec<u8>,
 }
 
@@ -302,6 +304,7 @@ impl Held {
     pub fn read(raw: Vec<u8>) -> Self {
         Self {
             control: Control::decode(&raw).unwrap_or_default(),
+            swaps: 0,
             raw,
         }
     }
@@ -312,6 +315,7 @@ impl Held {
         store: &mut dyn Store,
         random: &mut dyn Random,
     ) -> Result<bool, StoreError> {
+        self.swaps += 1;
         self.control.nonce = random.number();
         let new = self.control.encode();
         let swapped = store.compare_and_swap(KEY, &self.raw, &new)?;

@@ -1,13 +1,16 @@
-//! Runs for hours what the tests run for seconds: `soak serve --rounds 50 [--seed 1]`.
+//! Runs for hours what the tests run for seconds: `soak serve --rounds 50 --seed 1`.
 
 use std::process::ExitCode;
 
 use mcp_reporter_tests::killed_under_16_clients;
+use mcp_reporter_tests::spin::{Load as SpinLoad, Mode};
 
 const USAGE: &str = "\
 usage: soak <load> [--rounds N] [--seed S]
 
   serve   kills a `serve` under 16 clients, N times (50)
+  spin    2,000 events on the Spin profile while instances are killed, with N
+          seeds (20) from S on, on both stores
 ";
 
 fn main() -> ExitCode {
@@ -21,19 +24,38 @@ fn main() -> ExitCode {
         Load::Serve => {
             let answered = runtime.block_on(killed_under_16_clients(rounds.unwrap_or(50), seed));
             println!("serve: {answered} events answered, all arrived, duplicates by key only");
+            ExitCode::SUCCESS
+        }
+        Load::Spin => runtime.block_on(spin(rounds.unwrap_or(20), seed)),
+    }
+}
+
+async fn spin(rounds: u32, first: u64) -> ExitCode {
+    let mut end = ExitCode::SUCCESS;
+    for seed in first..first + u64::from(rounds) {
+        for mode in Mode::ALL {
+            match SpinLoad::new(seed, mode).run().await {
+                Ok(outcome) => println!("spin, seed {seed}, {mode:?}: {outcome}"),
+                Err(wrong) => {
+                    println!("spin, seed {seed}, {mode:?}: WRONG\n{}", wrong.join("\n"));
+                    end = ExitCode::FAILURE;
+                }
+            }
         }
     }
-    ExitCode::SUCCESS
+    end
 }
 
 enum Load {
     Serve,
+    Spin,
 }
 
 fn parsed(arguments: &[String]) -> Option<(Load, Option<u32>, u64)> {
     let (name, mut rest) = arguments.split_first()?;
     let load = match &**name {
         "serve" => Load::Serve,
+        "spin" => Load::Spin,
         _ => return None,
     };
     let (mut rounds, mut seed) = (None, 1);

@@ -24,6 +24,7 @@ mod serve_python;
 mod shards;
 mod sharing;
 mod shutdown;
+mod spin;
 mod store_file;
 #[cfg(unix)]
 mod wrap;

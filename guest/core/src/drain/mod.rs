@@ -51,6 +51,9 @@ pub const RESERVATION: Duration = Duration::from_millis(200);
 /// Nothing is earlier than a start.
 /// One stamped later still was written before the clock was set back.
 const LISTING_SKEW_NS: u64 = 10_000_000_000;
+/// How many swaps a brief delivery makes before it ends. Spin's host has 256 places for them in
+/// each instance, and one that was used stays taken; the rest is for what comes at the end.
+const BRIEF_SWAPS: u32 = 200;
 /// When to come back after losing a race for the lease.
 const RACE: Duration = Duration::from_millis(50);
 
@@ -177,6 +180,8 @@ struct Carry {
 pub struct Drainer {
     settings: Arc<Settings>,
     holder: String,
+    /// Whether deliveries end where they could only wait for a backoff.
+    brief: bool,
     token: u64,
     throttle: Throttle,
     /// When the control record last took the log of the throttle.
@@ -227,6 +232,7 @@ impl Drainer {
         let id = &digits::hex(u32::from_le_bytes(b).into())[8..];
         Self {
             holder: [name, "#", &ascii(id.to_vec())].concat(),
+            brief: false,
             token: 0,
             sending: false,
             noted: 0,
@@ -242,6 +248,14 @@ impl Drainer {
             session: None,
             notes: Vec::new(),
         }
+    }
+
+    /// From now on deliveries are brief, or are not. A brief one is for a runtime that keeps a
+    /// place for each call, and in it one for each swap, as Spin does: it ends where it could only
+    /// wait for the end of a backoff, and after so many swaps, and leaves the rest to the next.
+    /// It does wait for the throttle, which is never long.
+    pub fn set_brief(&mut self, brief: bool) {
+        self.brief = brief;
     }
 
     /// What happened that an operator wants to know, since the last call.
@@ -297,11 +311,12 @@ impl Drainer {
         }
         let at = moment(now);
         let mut wait = control.held_for(now);
+        let pointless = self.brief && !wait.is_zero();
         if !self.throttle.lifted() {
             let free = self.throttle.next_free(at) - at;
             wait = wait.max(Duration::from_nanos(free.max(0) as u64));
         }
-        if wait > sending {
+        if pointless || wait > sending {
             let next = Some(wait);
             let waiting = control.waiting;
             return Ok(Some(Delivery {
@@ -427,6 +442,9 @@ impl Drainer {
         if session.halt.is_some() {
             return Ok(Advance::Until(None));
         }
+        if self.brief && session.held.swaps >= BRIEF_SWAPS {
+            session.last_send = session.last_send.min(at);
+        }
         if at >= session.last_send {
             return Ok(Advance::Until(None));
         }
@@ -442,7 +460,8 @@ impl Drainer {
         }
         let held = control.held_for(now);
         if !held.is_zero() {
-            return Ok(Advance::Until(Some(at + nanos(held))));
+            let wake = at + nanos(held);
+            return Ok(Advance::Until((!self.brief).then_some(wake)));
         }
 
         self.carry.queue.wake(at);
@@ -457,6 +476,7 @@ impl Drainer {
             // While requests take their time, others may arrive.
             let relist = flying.then_some(self.carry.listed_at + nanos(RELIST));
             let wake = earliest(self.carry.queue.next_wake(), self.carry.relist_at);
+            let wake = wake.filter(|_| !self.brief);
             return Ok(Advance::Until(earliest(wake, relist)));
         }
 

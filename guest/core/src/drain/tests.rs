@@ -3,6 +3,7 @@
 use super::*;
 use crate::accept::Acceptor;
 use crate::admin::{self, AdminError, Breaker, PurgeFilter};
+use crate::control::BREAKER_FAILURES;
 use crate::event::Action;
 use crate::moves::next_key;
 use crate::testing::{Dice, Memory, at_ms, report, settings};
@@ -1127,4 +1128,64 @@ fn pages_of_a_listing_join_without_gap_or_overlap() {
         }
     }
     assert_eq!(seen, (0..25).map(|i| format!("i{i}")).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_brief_delivery_waits_for_no_backoff() {
+    let mut w = World::new(settings(), |_| status(503));
+    w.drainer.set_brief(true);
+    w.report(Action::Start, "i");
+    for tries in 1..=BREAKER_FAILURES {
+        let began = w.ms;
+        let done = w.deliver(Duration::from_secs(20));
+        assert_eq!((done.failed, done.waiting), (1, 1));
+        // Nothing but the answer was waited for.
+        assert_eq!((w.ms - began, w.receipts.len()), (1, tries as usize));
+        assert_eq!(w.status().lease_holder, None);
+        w.ms += done.next.unwrap().as_millis() as u64 + 1;
+    }
+    // The breaker is open, but for so short a time that another would wait for its end.
+    let began = w.ms;
+    w.deliver(Duration::from_secs(20));
+    let done = w.deliver(Duration::from_secs(20));
+    assert!(done.held && done.next.is_some(), "{done:?}");
+    assert!(w.ms - began <= 1, "{} ms", w.ms - began);
+}
+
+#[test]
+fn a_brief_delivery_waits_for_the_throttle() {
+    let mut w = World::new(settings(), |_| status(200));
+    w.drainer.set_brief(true);
+    for i in 0..25 {
+        w.report(Action::Start, &format!("i{i}"));
+    }
+    let done = w.deliver(Duration::from_secs(20));
+    assert_eq!((done.delivered, done.next), (25, None));
+}
+
+#[test]
+fn a_brief_delivery_ends_after_so_many_swaps_and_the_next_one_goes_on() {
+    const EVENTS: u32 = 2 * BRIEF_SWAPS;
+    // With one request at once each has a reservation of its own.
+    let settings = Settings {
+        rate_limit: 10_000,
+        max_in_flight: 1,
+        ..settings()
+    };
+    let mut w = World::new(settings, |_| status(200));
+    w.drainer.set_brief(true);
+    for i in 0..EVENTS {
+        w.report(Action::Start, &format!("i{i}"));
+    }
+    let mut delivered = 0;
+    while delivered < EVENTS {
+        let before = w.store.operations("compare_and_swap");
+        let done = w.deliver(Duration::from_secs(20));
+        let swaps = w.store.operations("compare_and_swap") - before;
+        assert!(swaps < BRIEF_SWAPS + 20, "{swaps}");
+        assert!(done.delivered > 0 && !done.lease_held_elsewhere, "{done:?}");
+        delivered += done.delivered;
+    }
+    assert_eq!(w.receipts.len(), EVENTS as usize);
+    assert!(w.store.operations("compare_and_swap") > 256);
 }
