@@ -1,10 +1,12 @@
 //! The key-value contract, asked of the provider on a folder and of the host's own stores; and what
 //! becomes of the folder when processes are killed.
 
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
 use mcp_reporter::store::{
@@ -411,7 +413,7 @@ async fn an_instance_killed_at_any_call_of_the_host_leaves_a_good_store() {
             for at in 0.. {
                 for after in [false, true] {
                     let folder = place.path(&format!("{at}-{after}"));
-                    std::fs::create_dir(&folder).unwrap();
+                    fs::create_dir(&folder).unwrap();
                     let provider = compiled.on(&folder);
                     let opening = prepared(&folder, &provider).await;
                     let point = Fuse {
@@ -461,6 +463,43 @@ async fn an_instance_killed_while_it_makes_the_store_hinders_nobody() {
             }
         }
     }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn what_killed_instances_left_is_removed() {
+    let place = Place::new();
+    let provider = KeyValueFs::new(place.folder());
+    prepared(place.folder(), &provider).await;
+    let new = place.path("mcp-reporter/new");
+    let register = place.path("mcp-reporter/swapped/count");
+    fs::write(new.join("fresh"), b"").unwrap();
+    fs::write(new.join("value"), b"").unwrap();
+    fs::create_dir(new.join("register")).unwrap();
+    fs::write(new.join("register/p"), b"").unwrap();
+    let long_ago = SystemTime::now() - Duration::from_secs(2 * 3600);
+    for name in ["value", "register"] {
+        let file = File::open(new.join(name)).unwrap();
+        file.set_modified(long_ago).unwrap();
+    }
+    let kept = names(&register);
+    for n in 0..20 {
+        fs::write(register.join(format!("{n:016x}.{:016x}", n + 1)), b"").unwrap();
+    }
+
+    let mut store = provider.open().await;
+    assert_eq!(store.get("count").await.unwrap(), bytes("2"));
+    assert_eq!(names(&register), kept);
+    assert_eq!(store.list_keys().await.unwrap(), ["count", "plain"]);
+    assert_eq!(names(&new), ["fresh"]);
 }
 
 /// The folder for [`a_process_that_increments`].
