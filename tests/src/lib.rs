@@ -4,26 +4,32 @@
 //! the end.
 
 mod exposition;
+mod keyvalue;
 mod leaks;
 mod oracle;
+mod plugin;
 mod process;
 mod python;
 mod scripted;
 mod served;
 mod served_load;
 pub mod spin;
+mod wasi;
 mod wrapped;
 
 pub use mcp_reporter_test_support::{PythonPeers, RedisServer};
 
 pub use exposition::{Exposition, get, scrape};
+pub use keyvalue::{Ended, KeyValue, KeyValueFs, Opened, Swap};
 pub use leaks::{files_with, files_with_the_key, holds_the_key, lines_with_the_key};
 pub use oracle::{Left, Story, Tally, Witnessed, outbox};
+pub use plugin::{Called, Plugin, report};
 pub use process::Process;
 pub use python::python;
 pub use scripted::{Scripted, answer};
 pub use served::{Client, INGEST_KEY, Served, command, metrics_address};
 pub use served_load::{event, killed_under_16_clients};
+pub use wasi::{Fuse, Wasi};
 pub use wrapped::{Wrapped, config_file, wrap};
 
 use std::collections::BTreeMap;

@@ -1,9 +1,12 @@
-//! Builds the guest for `wasm32-unknown-unknown` and wraps the module as a component.
+//! Builds the guest and the provider components for `wasm32-unknown-unknown`, wraps each module as a
+//! component, and composes those that other runtimes load.
 //!
 //! That target, and not `wasm32-wasip2`, because a component then imports what its world names
 //! and nothing else; wasip2 adds environment, exit, standard input and terminals to every one.
 
+mod compose;
 mod shrink;
+mod tool_docs;
 
 use std::{
     env, fs,
@@ -19,8 +22,15 @@ const TARGET: &str = "wasm32-unknown-unknown";
 /// out, a tenth of the component. The second inlines what is no larger than its call.
 const FLAGS: &str = "-Clink-arg=--compress-relocations -Cllvm-args=--inline-threshold=10";
 
-/// What the component is made from, relative to `guest/`.
-const SOURCES: [&str; 9] = [
+/// What is built: the name of the package, and of its module.
+const PACKAGES: [(&str, &str); 3] = [
+    ("mcp-reporter-component", "reporter"),
+    ("mcp-reporter-config-env", "config_env"),
+    ("mcp-reporter-keyvalue-fs", "keyvalue_fs"),
+];
+
+/// What the components are made from, relative to `guest/`.
+const SOURCES: [&str; 15] = [
     "Cargo.lock",
     "Cargo.toml",
     "src",
@@ -28,6 +38,12 @@ const SOURCES: [&str; 9] = [
     "core/src",
     "event/Cargo.toml",
     "event/src",
+    "plugs/config-env/Cargo.toml",
+    "plugs/config-env/src",
+    "plugs/keyvalue-fs/Cargo.toml",
+    "plugs/keyvalue-fs/src",
+    "plugs/runtime/Cargo.toml",
+    "plugs/runtime/src",
     "../Cargo.toml",
     "../wit",
 ];
@@ -71,6 +87,9 @@ fn build() -> Result<(), String> {
         .arg("--target-dir")
         .arg(&target_dir)
         .current_dir(&guest);
+    for (package, _) in PACKAGES {
+        cargo.args(["--package", package]);
+    }
     for (name, _) in env::vars_os() {
         if name.to_str().is_some_and(is_outer) {
             cargo.env_remove(name);
@@ -78,20 +97,36 @@ fn build() -> Result<(), String> {
     }
     run(cargo.env("RUSTFLAGS", FLAGS))?;
 
-    let module = target_dir.join(TARGET).join("release/reporter.wasm");
-    let module = fs::read(&module).map_err(|e| format!("{}: {e}", module.display()))?;
-    let component = componentize(&module)?;
-    let path = out.join("reporter.wasm");
-    fs::write(&path, component).map_err(|e| format!("{}: {e}", path.display()))
+    let mut components = Vec::new();
+    for (_, name) in PACKAGES {
+        let module = target_dir.join(TARGET).join(format!("release/{name}.wasm"));
+        let module = fs::read(&module).map_err(|e| format!("{}: {e}", module.display()))?;
+        components.push(componentize(name, &module)?);
+    }
+    let [reporter, config_env, keyvalue_fs] = &components[..] else {
+        return Err("a component is missing".to_owned());
+    };
+    let write = |name: &str, bytes: &[u8]| {
+        let path = out.join(name);
+        fs::write(&path, bytes).map_err(|e| format!("{}: {e}", path.display()))
+    };
+    write("reporter.wasm", reporter)?;
+    write("config_env.wasm", config_env)?;
+    write("keyvalue_fs.wasm", keyvalue_fs)?;
+    write(
+        "plugin.wasm",
+        &compose::plugin(reporter, keyvalue_fs, config_env)?,
+    )?;
+    write("tool_docs.bin", &tool_docs::section(&guest.join("../wit"))?)
 }
 
 /// Wraps a core module, whose custom sections describe its world, as a component.
-fn componentize(module: &[u8]) -> Result<Vec<u8>, String> {
+fn componentize(name: &str, module: &[u8]) -> Result<Vec<u8>, String> {
     let component = ComponentEncoder::default()
         .validate(true)
         .module(module)
         .and_then(|encoder| encoder.encode())
-        .map_err(|e| format!("the guest does not make a component: {e:#}"))?;
+        .map_err(|e| format!("{name} does not make a component: {e:#}"))?;
     shrink::shrink(&component)
 }
 

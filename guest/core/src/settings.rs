@@ -8,6 +8,7 @@
 mod api_key;
 mod docs;
 mod endpoint;
+mod environment;
 mod ingest_keys;
 mod key;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod tests;
 pub use api_key::ApiKey;
 pub use docs::{KEYS, Key};
 pub use endpoint::Endpoint;
+pub use environment::{ENV_PREFIX, WITHOUT_TIMER};
 pub use ingest_keys::IngestKeys;
 pub use key::{LEAST_BYTES, LEAST_EVENTS, SettingError, check, names, printable};
 

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use mcp_reporter_core::settings::printable;
+use mcp_reporter_core::settings::{ENV_PREFIX, printable};
 
 use super::error::Problem;
 use super::file;
 use super::keys::{self, API_KEY, API_KEY_FILE, KeyInfo, STORE};
-use super::source::{ENV_FILE, ENV_PREFIX, Source, Sources};
+use super::source::{ENV_FILE, Source, Sources};
 use crate::store::RedisUrl;
 
 /// A text and where it stood.

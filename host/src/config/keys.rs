@@ -36,11 +36,7 @@ impl KeyInfo {
 
     /// Its environment variable: `MCP_REPORTER_RATE_LIMIT`.
     pub fn env(&self) -> String {
-        format!(
-            "{}{}",
-            super::source::ENV_PREFIX,
-            self.name.to_ascii_uppercase()
-        )
+        format!("{}{}", settings::ENV_PREFIX, self.name.to_ascii_uppercase())
     }
 
     /// Its command-line flag: `--rate-limit`; none for a secret.

@@ -8,12 +8,10 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
-use mcp_reporter_core::settings::printable;
+use mcp_reporter_core::settings::{ENV_PREFIX, printable};
 
 use super::error::ConfigError;
 
-/// What the names of our environment variables begin with.
-pub(super) const ENV_PREFIX: &str = "MCP_REPORTER_";
 /// The environment variable that names the file.
 pub(super) const ENV_FILE: &str = "MCP_REPORTER_CONFIG";
 /// The file's name in the working folder, as the old client had it.

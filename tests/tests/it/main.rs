@@ -16,6 +16,8 @@ mod legacy;
 mod metrics;
 mod old_client;
 mod oracle;
+mod plugin;
+mod plugin_keyvalue;
 mod redis;
 mod secrets;
 mod serve;

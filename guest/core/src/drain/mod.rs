@@ -158,6 +158,8 @@ struct Session {
     end: Moment,
     /// Whether a listing might bring something new.
     stale: bool,
+    /// Whether this delivery came to list the store.
+    listed: bool,
     flights: Vec<(u64, Flight)>,
     answers: Vec<(u64, Answer, Moment)>,
     halt: Option<Halt>,
@@ -340,6 +342,7 @@ impl Drainer {
             last_send: at + nanos(sending),
             end: at + nanos(budget),
             stale: true,
+            listed: false,
             flights: Vec::new(),
             answers: Vec::new(),
             halt: None,
@@ -565,6 +568,7 @@ impl Drainer {
             return Ok(());
         };
         session.stale = false;
+        session.listed = true;
         let control = &mut session.held.control;
         control.listed_ns = now.wall_ns;
         (control.dead, control.dead_bytes) = (dead.len() as u64, bytes(&dead));
@@ -724,7 +728,9 @@ impl Drainer {
         let Some(session) = &self.session else {
             return (None, false);
         };
-        if self.carry.queue.is_empty() && self.carry.relist_at.is_none() {
+        // Where the time was over before the store was listed, nobody knows what waits.
+        let unknown = !session.listed;
+        if self.carry.queue.is_empty() && self.carry.relist_at.is_none() && !unknown {
             return (None, false);
         }
         let hold = session.held.control.held_for(now);
@@ -732,7 +738,7 @@ impl Drainer {
             return (Some(hold), true);
         }
         let since = |t: Moment| Duration::from_nanos((t - at).max(0) as u64);
-        if self.carry.queue.ready() > 0 {
+        if self.carry.queue.ready() > 0 || unknown {
             let free = if self.throttle.lifted() {
                 at
             } else {

@@ -360,6 +360,17 @@ fn a_2xx_between_refusals_keeps_the_queue_going() {
 }
 
 #[test]
+fn a_delivery_whose_time_is_over_before_it_lists_does_not_say_that_nothing_waits() {
+    let mut w = World::new(settings(), |_| status(503));
+    w.report(Action::Start, "a");
+    for budget_ms in 0..1_000 {
+        w.restart();
+        let delivery = w.deliver(Duration::from_millis(budget_ms));
+        assert!(delivery.next.is_some(), "{budget_ms} ms: {delivery:?}");
+    }
+}
+
+#[test]
 fn five_failures_open_the_breaker_and_then_one_probe_goes_at_a_time() {
     let mut w = World::new(unthrottled(), |_| status(503));
     for i in 0..100 {
