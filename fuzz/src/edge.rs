@@ -33,7 +33,7 @@ const EPOCH_NS: u64 = 1_718_000_000_000_000_000;
 
 /// Every status that the module `edge` answers with by itself. 400 is for its caller, who reads
 /// the body.
-const STATUSES: [u16; 10] = [200, 204, 401, 403, 404, 405, 413, 415, 422, 503];
+const STATUSES: [u16; 11] = [200, 204, 401, 403, 404, 405, 409, 413, 415, 422, 503];
 
 /// What is asked beside events.
 const OTHERS: [(&str, &str); 8] = [
@@ -358,6 +358,8 @@ impl Edge {
             body,
         } = &response;
         assert!(STATUSES.contains(status), "{status}");
+        // The only one that others can be in the way of.
+        assert!(*status != 409 || request.target.starts_with("/api/v2/outbox/redrive"));
         assert!(body.is_empty() == (*status == 204), "{status}: {body}");
         assert!(body.is_empty() || json(body.as_bytes()).is_some(), "{body}");
         for key in [KEY, INGEST[0], INGEST[1]] {

@@ -8,5 +8,5 @@ mod redis_server;
 
 pub use dice::Dice;
 pub use memory::Memory;
-pub use python_peers::PythonPeers;
+pub use python_peers::{PythonPeers, programs};
 pub use redis_server::RedisServer;

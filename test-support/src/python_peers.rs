@@ -4,6 +4,22 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// The folder with the programs of this build, beside the one that runs, be it a test or not.
+///
+/// # Panics
+///
+/// This program has no path.
+#[must_use]
+pub fn programs() -> PathBuf {
+    let program = std::env::current_exe().expect("this executable has no path");
+    // `<target>/release/xtask`, `<target>/release/deps/it-…`
+    let folder = program
+        .ancestors()
+        .skip(1)
+        .find(|folder| !folder.ends_with("deps"));
+    folder.expect("it is in a folder").to_owned()
+}
+
 /// The virtual environment of the peers.
 #[derive(Debug, Clone)]
 pub struct PythonPeers {
@@ -17,13 +33,8 @@ impl PythonPeers {
     /// The one beside the program that runs, be it a test or xtask: `peers/python` in the target
     /// folder. It may not have been made yet.
     pub fn of_this_build() -> Self {
-        let program = std::env::current_exe().expect("this executable has no path");
-        // `<target>/release/xtask`, `<target>/release/deps/it-…`
-        let profile = program
-            .ancestors()
-            .skip(1)
-            .find(|folder| !folder.ends_with("deps"));
-        let target = profile.and_then(|folder| folder.parent());
+        let programs = programs();
+        let target = programs.parent();
         let target = target.expect("it is in a folder of the target folder");
         Self {
             folder: target.join("peers/python"),

@@ -1,6 +1,7 @@
 //! A server behind `mcp-reporter wrap`, and its client's end of the pipes.
 
 use crate::Place;
+use mcp_reporter_test_support::programs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
@@ -13,12 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The program, which is built beside the tests.
 fn program() -> PathBuf {
-    let test = std::env::current_exe().expect("this executable has no path");
-    let built = test
-        .ancestors()
-        .nth(2)
-        .expect("it is in a folder of the target folder");
-    let program = built.join("mcp-reporter");
+    let program = programs().join("mcp-reporter");
     assert!(
         program.exists(),
         "{} is missing: cargo build --release",
