@@ -502,36 +502,12 @@ async fn what_killed_instances_left_is_removed() {
     assert_eq!(names(&new), ["fresh"]);
 }
 
-/// The folder for [`a_process_that_increments`].
-const FOLDER: &str = "MCP_REPORTER_TEST_FOLDER";
-
-/// How many it does.
-const COUNT: &str = "MCP_REPORTER_TEST_COUNT";
-
 const INCREMENTS: usize = 60;
 
-#[tokio::test]
-#[ignore = "runs in processes that another test starts"]
-async fn a_process_that_increments() {
-    let Ok(folder) = std::env::var(FOLDER) else {
-        return;
-    };
-    let mut store = KeyValueFs::new(Path::new(&folder)).open().await;
-    let count: usize = std::env::var(COUNT).unwrap().parse().unwrap();
-    for _ in 0..count {
-        let sum = store.increment("sum", 1).await.unwrap();
-        println!("\nsum {sum}");
-        store.set(&format!("sum.{sum}"), b"").await.unwrap();
-    }
-    println!("\nend");
-}
-
 fn process(place: &Place, count: usize) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "plugin_keyvalue::a_process_that_increments"])
-        .args(["--ignored", "--nocapture"])
-        .env(FOLDER, place.folder())
-        .env(COUNT, count.to_string())
+    Command::new(env!("CARGO_BIN_EXE_incrementer"))
+        .arg(place.folder())
+        .arg(count.to_string())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap()

@@ -13,7 +13,7 @@ use mcp_reporter_tests::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-async fn connected(served: &Served) -> Client {
+pub(crate) async fn connected(served: &Served) -> Client {
     Client::connect(served.address()).await.expect("it listens")
 }
 

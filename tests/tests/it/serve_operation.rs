@@ -9,17 +9,13 @@ use hyper::body::Bytes;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use mcp_reporter_tests::{
-    Client, INGEST_KEY, KEY, Place, RedisServer, SOON, Scripted, Served, answer, command,
-    coordinator, event, files_with, get, metrics_address, scrape, until, with,
+    INGEST_KEY, KEY, Place, RedisServer, SOON, Scripted, Served, answer, command, coordinator,
+    event, files_with, get, metrics_address, scrape, until, with,
 };
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::serve::raw;
-
-async fn connected(served: &Served) -> Client {
-    Client::connect(served.address()).await.expect("it listens")
-}
+use crate::serve::{connected, raw};
 
 /// The status of an answer, and its body.
 async fn asked(address: SocketAddr, path: &str) -> (String, String) {
