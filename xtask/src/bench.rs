@@ -258,6 +258,12 @@ fn rows(found: &Estimates, figures: &HashMap<String, f64>) -> Result<Vec<Row>, S
         20.0,
         " ms",
     ));
+    rows.push(at_most_times(
+        "serve, p99 beside 11,000 that hang / alone",
+        figure("serve_p99_crowded_times")?,
+        2.0,
+        &format!("{:.1} ms alone", figure("serve_p99_ms")?),
+    ));
     Ok(rows)
 }
 

@@ -44,6 +44,9 @@ use queue::Queue;
 const LISTING_LIFE: Duration = Duration::from_secs(30);
 /// How often to look for arrivals while requests are under way.
 const RELIST: Duration = Duration::from_millis(100);
+/// How much later for each event that waits: to look is to list them all, which would otherwise
+/// take all of the time where many wait for few that are under way.
+const RELIST_EACH: Duration = Duration::from_micros(20);
 /// How long a reserved permit is good for.
 pub const RESERVATION: Duration = Duration::from_millis(200);
 /// A key stamped later than its listing began, by no more than this, was
@@ -195,6 +198,12 @@ pub struct Drainer {
     undeleted: Vec<EventKey>,
     session: Option<Session>,
     notes: Vec<Note>,
+}
+
+/// How long a listing that found so many is enough while requests are under way.
+fn relisting(waiting: u64) -> i64 {
+    let each = nanos(RELIST_EACH).saturating_mul(i64::try_from(waiting).unwrap_or(i64::MAX));
+    nanos(RELIST).saturating_add(each).min(nanos(LISTING_LIFE))
 }
 
 /// The events in flight that are in the store.
@@ -472,12 +481,18 @@ impl Drainer {
             let passed_over = self.carry.relist_at.is_some_and(|t| t <= at);
             let since = at - self.carry.listed_at;
             let flying = !session.flights.is_empty();
-            if session.stale || passed_over || (flying && since >= nanos(RELIST)) {
+            let pause = relisting(control.waiting);
+            let again = if flying {
+                since >= pause
+            } else {
+                session.stale
+            };
+            if again || passed_over {
                 self.list(store, now)?;
                 return Ok(Advance::Again);
             }
             // While requests take their time, others may arrive.
-            let relist = flying.then_some(self.carry.listed_at + nanos(RELIST));
+            let relist = flying.then_some(self.carry.listed_at + pause);
             let wake = earliest(self.carry.queue.next_wake(), self.carry.relist_at);
             let wake = wake.filter(|_| !self.brief);
             return Ok(Advance::Until(earliest(wake, relist)));

@@ -1060,6 +1060,36 @@ fn an_idle_queue_is_not_listed_while_the_breaker_holds_it() {
 }
 
 #[test]
+fn many_that_wait_for_one_are_seldom_listed() {
+    // All of one interaction, so that one is under way and none is ready.
+    let lifted = Settings {
+        rate_limit: 0,
+        ..settings()
+    };
+    let mut w = World::with_latency(lifted, |_| (status(200), 250));
+    w.report(Action::Start, "a");
+    for _ in 0..20_000 {
+        w.report(Action::Progress, "a");
+    }
+    let listings = w.store.operations("list_keys");
+    for _ in 0..10 {
+        w.deliver(Duration::from_secs(6));
+    }
+    let listed = w.store.operations("list_keys") - listings;
+    let (seconds, sent) = (w.ms / 1_000, w.receipts.len());
+    assert!(
+        seconds >= 10 && sent as u64 >= 3 * seconds,
+        "{sent} in {seconds} s"
+    );
+    // Each 100 ms and 20 us for each: twice in a second.
+    let expected = 2 * seconds;
+    assert!(
+        (expected / 2..=expected + 1).contains(&listed.into()),
+        "{listed} in {seconds} s"
+    );
+}
+
+#[test]
 fn purge_takes_whole_interactions_and_only_those_it_names() {
     let mut w = World::new(settings(), |r| {
         status(if r.id == "dead" { 400 } else { 503 })
