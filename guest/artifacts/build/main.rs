@@ -23,14 +23,15 @@ const TARGET: &str = "wasm32-unknown-unknown";
 const FLAGS: &str = "-Clink-arg=--compress-relocations -Cllvm-args=--inline-threshold=10";
 
 /// What is built: the name of the package, and of its module.
-const PACKAGES: [(&str, &str); 3] = [
+const PACKAGES: [(&str, &str); 4] = [
     ("mcp-reporter-component", "reporter"),
     ("mcp-reporter-config-env", "config_env"),
     ("mcp-reporter-keyvalue-fs", "keyvalue_fs"),
+    ("mcp-reporter-deny", "deny"),
 ];
 
 /// What the components are made from, relative to `guest/`.
-const SOURCES: [&str; 15] = [
+const SOURCES: [&str; 17] = [
     "Cargo.lock",
     "Cargo.toml",
     "src",
@@ -40,6 +41,8 @@ const SOURCES: [&str; 15] = [
     "event/src",
     "plugs/config-env/Cargo.toml",
     "plugs/config-env/src",
+    "plugs/deny/Cargo.toml",
+    "plugs/deny/src",
     "plugs/keyvalue-fs/Cargo.toml",
     "plugs/keyvalue-fs/src",
     "plugs/runtime/Cargo.toml",
@@ -103,7 +106,7 @@ fn build() -> Result<(), String> {
         let module = fs::read(&module).map_err(|e| format!("{}: {e}", module.display()))?;
         components.push(componentize(name, &module)?);
     }
-    let [reporter, config_env, keyvalue_fs] = &components[..] else {
+    let [reporter, config_env, keyvalue_fs, deny] = &components[..] else {
         return Err("a component is missing".to_owned());
     };
     let write = |name: &str, bytes: &[u8]| {
@@ -113,6 +116,7 @@ fn build() -> Result<(), String> {
     write("reporter.wasm", reporter)?;
     write("config_env.wasm", config_env)?;
     write("keyvalue_fs.wasm", keyvalue_fs)?;
+    write("deny.wasm", deny)?;
     write(
         "plugin.wasm",
         &compose::plugin(reporter, keyvalue_fs, config_env)?,

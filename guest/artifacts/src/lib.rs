@@ -14,6 +14,10 @@ pub const KEYVALUE_FS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/keyvalu
 /// `guest/plugs/config-env`.
 pub const CONFIG_ENV: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/config_env.wasm"));
 
+/// What Spin composes a dependency with that inherits nothing, as far as [`REPORTER`] imports it, for
+/// tests: `guest/plugs/deny`.
+pub const DENY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/deny.wasm"));
+
 /// [`REPORTER`] with [`KEYVALUE_FS`] and [`CONFIG_ENV`], for runtimes that have neither a key-value
 /// store nor a configuration.
 ///

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use mcp_reporter_artifacts::{CONFIG_ENV, KEYVALUE_FS, PLUGIN, REPORTER, plugin_with_tool_docs};
+use mcp_reporter_artifacts::{
+    CONFIG_ENV, DENY, KEYVALUE_FS, PLUGIN, REPORTER, plugin_with_tool_docs,
+};
 use wasmparser::{Parser, Payload};
 use wit_component::DecodedWasm;
 use wit_parser::{Resolve, WorldId, WorldItem};
@@ -37,6 +39,15 @@ const KEYVALUE_FS_IMPORTS: [&str; 4] = [
     "wasi:filesystem/preopens@0.2.0",
     "wasi:filesystem/types@0.2.0",
     "wasi:random/random@0.2.0",
+];
+
+/// The types of what it denies; nothing that it could call.
+const DENY_IMPORTS: [&str; 1] = ["wasi:http/types@0.2.0"];
+
+const DENY_EXPORTS: [&str; 3] = [
+    "wasi:config/store@0.2.0-draft-2024-09-27",
+    "wasi:http/outgoing-handler@0.2.0",
+    "wasi:keyvalue/store@0.2.0-draft2",
 ];
 
 const KEYVALUE: [&str; 3] = [
@@ -105,6 +116,7 @@ fn they_import_and_export_what_the_design_lists_and_nothing_else() {
         &["wasi:config/store@0.2.0-draft-2024-09-27"],
     );
     assert_world(PLUGIN, &PLUGIN_IMPORTS, &PLUGIN_EXPORTS);
+    assert_world(DENY, &DENY_IMPORTS, &DENY_EXPORTS);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! One application: the component, its variables, its store, and what it may reach.
+//! One application: its components, their variables, the store, and what they may reach.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +9,7 @@ use wasmtime::{Cache, CacheConfig, Config, Engine};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
-use super::SpinOptions;
+use super::SpinComponent;
 use super::clock::Timers;
 use super::counts::Counters;
 use super::egress::Egress;
@@ -24,47 +24,82 @@ const STDERR_BYTES: usize = 64 * 1024 * 1024;
 /// What all instances share.
 pub(super) struct Application {
     pub engine: Engine,
-    pub component: ProxyPre<State>,
     pub places: Semaphore,
     pub counters: Arc<Counters>,
     pub store: Arc<dyn Store>,
     pub stderr: MemoryOutputPipe,
-    egress: Egress,
-    variables: Arc<BTreeMap<String, String>>,
+    components: Vec<Loaded>,
     mortality: Mutex<Mortality>,
 }
 
+/// A component that is linked, and what is its own.
+pub(super) struct Loaded {
+    pub proxy: ProxyPre<State>,
+    route: String,
+    egress: Egress,
+    variables: Arc<BTreeMap<String, String>>,
+}
+
+impl Loaded {
+    /// How well its route fits a path: none if not at all.
+    fn fits(&self, path: &str) -> Option<usize> {
+        match self.route.strip_suffix("/...") {
+            Some(prefix) => {
+                let rest = path.strip_prefix(prefix)?;
+                (rest.is_empty() || rest.starts_with('/')).then_some(prefix.len())
+            }
+            None => (path == self.route).then_some(usize::MAX),
+        }
+    }
+}
+
 impl Application {
-    /// Compiles and links the component.
+    /// Compiles and links the components.
     pub(super) fn new(
-        component: &[u8],
-        options: SpinOptions,
+        components: Vec<SpinComponent>,
+        instances: usize,
+        mortality: Mortality,
         store: Arc<dyn Store>,
     ) -> Result<Self, String> {
         let engine = engine().map_err(|error| format!("{error:#}"))?;
-        let component = linked(&engine, component).map_err(|error| format!("{error:#}"))?;
         let counters = Arc::new(Counters::default());
+        let load = |component: SpinComponent| {
+            let proxy = linked(&engine, &component.bytes).map_err(|error| format!("{error:#}"))?;
+            Ok(Loaded {
+                proxy,
+                route: component.route,
+                egress: Egress::new(&component.allowed_outbound_hosts, counters.clone())?,
+                variables: Arc::new(component.variables),
+            })
+        };
+        let components = components.into_iter().map(load);
         Ok(Self {
-            egress: Egress::new(&options.allowed_outbound_hosts, counters.clone())?,
+            components: components.collect::<Result<_, String>>()?,
             engine,
-            component,
-            places: Semaphore::new(options.instances),
+            places: Semaphore::new(instances),
             counters,
             store,
             stderr: MemoryOutputPipe::new(STDERR_BYTES),
-            variables: Arc::new(options.variables),
-            mortality: Mutex::new(options.mortality),
+            mortality: Mutex::new(mortality),
         })
     }
 
-    /// The host's side of a new instance that dies in this way.
-    pub(super) fn state(&self, death: Option<Death>) -> State {
+    /// The component whose route fits a path best.
+    pub(super) fn component(&self, path: &str) -> Option<&Loaded> {
+        let fitting = self.components.iter();
+        let fitting = fitting.filter_map(|component| Some((component.fits(path)?, component)));
+        let best = fitting.max_by_key(|(length, _)| *length);
+        best.map(|(_, component)| component)
+    }
+
+    /// The host's side of a new instance of a component, which dies in this way.
+    pub(super) fn state(&self, component: &Loaded, death: Option<Death>) -> State {
         State::new(
             KeyValue::new(self.store.clone(), self.counters.clone(), death),
             Timers::new(self.counters.clone()),
-            self.variables.clone(),
+            component.variables.clone(),
             self.stderr.clone(),
-            &self.egress,
+            &component.egress,
         )
     }
 

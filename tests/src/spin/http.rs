@@ -44,23 +44,26 @@ async fn answer(
     application: Arc<Application>,
     request: Request<Incoming>,
 ) -> Result<Answer, Killed> {
+    if application.component(request.uri().path()).is_none() {
+        return Ok(empty(StatusCode::NOT_FOUND));
+    }
     let (sender, receiver) = oneshot::channel();
     let running = tokio::spawn(run(application, request, sender));
     // The instance goes on after it has answered.
     match receiver.await {
         Ok(Ok(response)) => Ok(response),
-        Ok(Err(_)) => Ok(internal_error()),
+        Ok(Err(_)) => Ok(empty(StatusCode::INTERNAL_SERVER_ERROR)),
         Err(_) => match running.await {
             Ok(End::Dropped) | Err(_) => Err(Killed),
-            Ok(End::Returned | End::Trapped) => Ok(internal_error()),
+            Ok(End::Returned | End::Trapped) => Ok(empty(StatusCode::INTERNAL_SERVER_ERROR)),
         },
     }
 }
 
-fn internal_error() -> Answer {
+fn empty(status: StatusCode) -> Answer {
     let body = Full::new(Bytes::new()).map_err(|never| match never {});
     let mut response = Response::new(body.boxed_unsync());
-    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    *response.status_mut() = status;
     response
 }
 
@@ -81,11 +84,15 @@ async fn run(
     let Ok(_place) = application.places.acquire().await else {
         return End::Dropped; // it is never closed
     };
+    let Some(component) = application.component(request.uri().path()) else {
+        return End::Dropped; // it was there when the request came
+    };
     let (number, _live) = application.counters.begin();
     let death = application.mortality().of(number);
-    let mut store = wasmtime::Store::new(&application.engine, application.state(death));
+    let state = application.state(component, death);
+    let mut store = wasmtime::Store::new(&application.engine, state);
     let handled = async {
-        let proxy = application.component.instantiate_async(&mut store).await?;
+        let proxy = component.proxy.instantiate_async(&mut store).await?;
         let request = request.map(|body| body.map_err(Error::Hyper));
         let mut http = store.data_mut().http();
         let request = http.new_incoming_request(Scheme::Http, request)?;

@@ -5,6 +5,9 @@
 //!   `wasi:config@0.2.0-draft-2024-09-27`. A component that imports anything else does not start.
 //! - Each request gets a fresh instance. So many at once live ([`SpinOptions::instances`]); further
 //!   requests wait. An instance lives until it returns, which may be long after its answer.
+//! - An application may have several components, each with a route and variables of its own
+//!   ([`SpinComponent`]). One that depends on another component is composed with it as Spin does
+//!   that ([`Manifest`]).
 //! - The one store, `default`, is SQLite's or Redis's as Spin has them, faults included
 //!   ([`Backend`]).
 //! - Requests go to the listed hosts and are denied to all others.
@@ -21,12 +24,15 @@
 mod application;
 mod bindings;
 mod clock;
+mod compose;
 mod counts;
 mod egress;
+mod example;
 mod ground;
 mod http;
 mod keyvalue;
 mod load;
+mod manifest;
 mod mortality;
 mod redis;
 mod sqlite;
@@ -44,14 +50,19 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
 pub use counts::Counts;
+pub use example::mcp_server;
 pub use ground::{Ground, Mode, variables};
 pub use load::{Load, Outcome};
+pub use manifest::Manifest;
 pub use mortality::Mortality;
 pub use store::{Cas, Done, Store, StoreError, SwapError};
 
 use application::Application;
 use redis::Redis;
 use sqlite::Sqlite;
+
+/// How many instances live at once unless something else is said.
+const INSTANCES: usize = 16;
 
 /// Where the store is.
 #[derive(Debug, Clone)]
@@ -85,10 +96,23 @@ impl SpinOptions {
             variables,
             allowed_outbound_hosts: Vec::new(),
             backend,
-            instances: 16,
+            instances: INSTANCES,
             mortality: Mortality::default(),
         }
     }
+}
+
+/// A component of an application.
+#[derive(Debug, Clone)]
+pub struct SpinComponent {
+    /// What is asked of it: a path, or all paths under one that ends in `/...`.
+    pub route: String,
+    /// The component itself, composed with what it depends on.
+    pub bytes: Vec<u8>,
+    /// Its variables.
+    pub variables: BTreeMap<String, String>,
+    /// The hosts that its requests may go to: `scheme://host:port`, without a path.
+    pub allowed_outbound_hosts: Vec<String>,
 }
 
 /// A running application. It ends, with all its instances, when it is dropped.
@@ -116,20 +140,48 @@ impl Spin {
     /// What Spin would say: the component imports what is not linked, or is none; the store cannot
     /// be opened; an outbound host is malformed.
     pub async fn start(component: &[u8], options: SpinOptions) -> Result<Self, String> {
+        let component = SpinComponent {
+            route: "/...".to_owned(),
+            bytes: component.to_vec(),
+            variables: options.variables,
+            allowed_outbound_hosts: options.allowed_outbound_hosts,
+        };
+        let (instances, mortality) = (options.instances, options.mortality);
+        Self::start_with(vec![component], options.backend, instances, mortality).await
+    }
+
+    /// The same with several components, of which 16 instances live at once and none is killed.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_all(
+        components: Vec<SpinComponent>,
+        backend: Backend,
+    ) -> Result<Self, String> {
+        Self::start_with(components, backend, INSTANCES, Mortality::default()).await
+    }
+
+    async fn start_with(
+        components: Vec<SpinComponent>,
+        backend: Backend,
+        instances: usize,
+        mortality: Mortality,
+    ) -> Result<Self, String> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .map_err(|error| error.to_string())?;
-        let component = component.to_vec();
         let started = runtime.spawn(async move {
-            let store: Arc<dyn Store> = match &options.backend {
+            let store: Arc<dyn Store> = match &backend {
                 Backend::Sqlite(path) => Arc::new(Sqlite::open(path).map_err(|e| e.to_string())?),
                 Backend::Redis(url) => {
                     Arc::new(Redis::connect(url).await.map_err(|e| e.to_string())?)
                 }
             };
-            let application = Arc::new(Application::new(&component, options, store)?);
+            let application = Application::new(components, instances, mortality, store)?;
+            let application = Arc::new(application);
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
             let listener = listener.map_err(|error| error.to_string())?;
             let address = listener.local_addr().map_err(|error| error.to_string())?;

@@ -1,0 +1,19 @@
+//! Writes the reporter component to a file, for a runtime that loads it from one:
+//! `cargo run --release --package mcp-reporter-artifacts --example reporter -- reporter.wasm`.
+
+use std::process::ExitCode;
+use std::{env, fs};
+
+fn main() -> ExitCode {
+    let Some(path) = env::args_os().nth(1) else {
+        eprintln!("name the file to write the component to");
+        return ExitCode::from(2);
+    };
+    match fs::write(&path, mcp_reporter_artifacts::REPORTER) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}: {error}", path.display());
+            ExitCode::FAILURE
+        }
+    }
+}
