@@ -1,6 +1,7 @@
 //! Writes the reporter component to a file, for a runtime that loads it from one:
 //! `cargo run --release --package mcp-reporter-artifacts --example reporter -- reporter.wasm`.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::{env, fs};
 
@@ -9,7 +10,10 @@ fn main() -> ExitCode {
         eprintln!("name the file to write the component to");
         return ExitCode::from(2);
     };
-    match fs::write(&path, mcp_reporter_artifacts::REPORTER) {
+    let folder = Path::new(&path).parent().unwrap_or(Path::new(""));
+    let written = fs::create_dir_all(folder)
+        .and_then(|()| fs::write(&path, mcp_reporter_artifacts::REPORTER));
+    match written {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{}: {error}", path.display());

@@ -2,8 +2,8 @@
 
 use super::global::Global;
 use super::{
-    check, completions, config, coordinator, deliver, demo, enable, import, outbox, proxy, report,
-    serve, service, wrap,
+    check, completions, component, config, coordinator, deliver, demo, enable, import, outbox,
+    proxy, report, serve, service, wrap,
 };
 use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -34,6 +34,7 @@ const TEMPLATE: &str = "\
   config       Writes a configuration file, or shows what is configured
   import       Takes over what the old client could not deliver
   service      Prints a service file for systemd or launchd that keeps `serve` running
+  component    Writes the component for Spin and other WebAssembly runtimes
   completions  Prints a completion script for a shell
 
 \x1b[1;4mExample:\x1b[0m
@@ -125,6 +126,8 @@ pub enum Command {
     Import(import::Args),
     /// Prints a service file for systemd or launchd that keeps `serve` running
     Service(service::Args),
+    /// Writes the component for Spin and other WebAssembly runtimes
+    Component(component::Args),
     /// Prints a completion script for a shell
     Completions(completions::Args),
 }

@@ -5,6 +5,7 @@
 mod args;
 mod check;
 mod completions;
+mod component;
 mod config;
 mod coordinator;
 mod deliver;
@@ -91,6 +92,10 @@ async fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Service(args) => {
             global.without_config("service")?;
             service::run(args, ui)
+        }
+        Command::Component(args) => {
+            global.without_config("component")?;
+            component::run(args, ui)
         }
         Command::Report(args) => report::run(args, start(global)?, ui).await,
         Command::Deliver(args) => deliver::run(args, start(global)?, ui).await,

@@ -2,6 +2,7 @@
 //! exit codes out.
 
 mod check;
+mod component;
 mod config;
 mod coordinator;
 mod deliver;

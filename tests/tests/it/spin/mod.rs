@@ -3,6 +3,7 @@
 mod edge;
 mod limits;
 mod load;
+mod manifest;
 mod mcp_server;
 mod outage;
 mod profile;
