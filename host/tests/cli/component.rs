@@ -14,7 +14,7 @@ fn each_form_is_written_byte_for_byte_and_named() {
         ("--plugin", &[("mcp-reporter-plugin.wasm", PLUGIN)]),
         ("--spin", &[("mcp-reporter.wasm", REPORTER)]),
     ] {
-        let out = home.path(&format!("new/{}", &form[2..]));
+        let out = home.path(format!("new/{}", &form[2..]));
         let out = out.to_str().unwrap();
         // The second time over what the first left.
         for _ in 0..2 {
@@ -22,7 +22,7 @@ fn each_form_is_written_byte_for_byte_and_named() {
             for (name, bytes) in files {
                 assert!(said.contains(name), "{said}");
                 assert_eq!(
-                    fs::read(home.path(&format!("{out}/{name}"))).unwrap(),
+                    fs::read(home.path(format!("{out}/{name}"))).unwrap(),
                     *bytes
                 );
             }
