@@ -38,6 +38,8 @@ pub fn run() -> Result<(), String> {
         "bench",
         "--package",
         "mcp-reporter",
+        "--package",
+        "mcp-reporter-tests",
         "--benches",
         "--no-run",
     ]))?;
@@ -46,8 +48,9 @@ pub fn run() -> Result<(), String> {
         bench.args(["bench", "--package", "mcp-reporter", "--bench", name]);
         super::run(bench.env("CRITERION_HOME", &home))?;
     }
-    let mut figures = figures("figures")?;
-    figures.extend(self::figures("serve")?);
+    let mut figures = figures("mcp-reporter", "figures")?;
+    figures.extend(self::figures("mcp-reporter", "serve")?);
+    figures.extend(self::figures("mcp-reporter-tests", "spin")?);
     let rows = rows(&Estimates { home }, &figures)?;
     print!("{}", table(&rows));
     let missed = rows.iter().filter(|row| !row.kept).count();
@@ -63,9 +66,9 @@ fn cargo() -> Command {
 }
 
 /// Runs a benchmark that prints `name<tab>value` lines.
-fn figures(name: &str) -> Result<HashMap<String, f64>, String> {
+fn figures(package: &str, name: &str) -> Result<HashMap<String, f64>, String> {
     let mut bench = cargo();
-    bench.args(["bench", "--package", "mcp-reporter", "--bench", name]);
+    bench.args(["bench", "--package", package, "--bench", name]);
     eprintln!("+ {bench:?}");
     let output = bench
         .stderr(Stdio::inherit())
@@ -263,6 +266,15 @@ fn rows(found: &Estimates, figures: &HashMap<String, f64>) -> Result<Vec<Row>, S
         figure("serve_p99_crowded_times")?,
         2.0,
         &format!("{:.1} ms alone", figure("serve_p99_ms")?),
+    ));
+
+    let rate = format!(" (at {:.0}/s)", figure("spin_sqlite_per_s")?);
+    rows.push(at_least(
+        "Spin profile, accepting / its own sets",
+        figure("spin_sqlite_of_sets")? * 100.0,
+        80.0,
+        " %",
+        &rate,
     ));
     Ok(rows)
 }

@@ -49,6 +49,15 @@ fn its_variables_are_the_settings_with_their_defaults() {
         let template = format!("{{{{ {name} }}}}");
         assert_eq!(passed[name].as_str(), Some(&*template), "{name}");
     }
+    // So are those of the documentation.
+    let documentation = include_str!("../../../../docs/spin.md");
+    for key in settings() {
+        let default = key
+            .default
+            .map_or("required".to_owned(), |d| format!("`{d}`"));
+        let row = format!("| `{}` | {default} | ", key.name);
+        assert!(documentation.contains(&row), "{row}");
+    }
     let names = |table: &Table| table.keys().cloned().collect::<BTreeSet<_>>();
     let mut expected: BTreeSet<_> = settings().map(|key| key.name.to_owned()).collect();
     assert_eq!(names(passed), expected);
