@@ -76,7 +76,7 @@ fn soak(args: impl Iterator<Item = String>) -> Result<(), String> {
     if !args.is_empty() {
         return soak(&args);
     }
-    ["serve"]
+    ["serve", "spin"]
         .iter()
         .try_for_each(|load| soak(&[(*load).to_owned()]))
 }
