@@ -30,6 +30,11 @@ impl PythonPeers {
     /// What is installed, as `pip` reads it.
     pub const REQUIREMENTS: &str = include_str!("../../tests/peers/requirements.txt");
 
+    /// Programs that are no Python, though they come in packages: the package's module and the
+    /// program in it. Setting up the environment puts each in place of the script that only calls it,
+    /// so that whoever kills it kills the program.
+    pub const NATIVE: [(&str, &str); 2] = [("wash_cli", "wash"), ("wasmtime_cli", "wasmtime")];
+
     /// The one beside the program that runs, be it a test or xtask: `peers/python` in the target
     /// folder. It may not have been made yet.
     pub fn of_this_build() -> Self {

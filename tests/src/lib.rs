@@ -4,32 +4,40 @@
 //! the end.
 
 mod exposition;
+mod jco;
 mod keyvalue;
 mod leaks;
 mod oracle;
 mod plugin;
+mod plugin_killed;
 mod process;
 mod python;
 mod scripted;
 mod served;
 mod served_load;
 pub mod spin;
+mod wash;
 mod wasi;
+mod wasmtime_cli;
 mod wrapped;
 
 pub use mcp_reporter_test_support::{PythonPeers, RedisServer};
 
 pub use exposition::{Exposition, get, scrape};
+pub use jco::{Jco, JcoStore};
 pub use keyvalue::{Ended, KeyValue, KeyValueFs, Opened, Swap};
 pub use leaks::{files_with, files_with_the_key, holds_the_key, lines_with_the_key};
 pub use oracle::{Left, Story, Tally, Witnessed, outbox};
-pub use plugin::{Called, Plugin, report};
+pub use plugin::{BRIEF_REPORT, Called, Plugin, plugin_settings, report, variables};
+pub use plugin_killed::{Killed, plugin_killed_at_random};
 pub use process::Process;
 pub use python::python;
 pub use scripted::{Scripted, answer};
 pub use served::{Client, INGEST_KEY, Served, command, metrics_address};
 pub use served_load::{event, killed_under_16_clients};
+pub use wash::WashDev;
 pub use wasi::{Fuse, Wasi};
+pub use wasmtime_cli::{Cut, Invoked, WasmtimeCli, WasmtimeServe, ended, number_in, wave};
 pub use wrapped::{Wrapped, config_file, wrap};
 
 use std::collections::BTreeMap;

@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use mcp_reporter_artifacts::PLUGIN;
+use mcp_reporter_artifacts::{PLUGIN, plugin_with_tool_docs};
 use wasmtime_wasi::FsPerms;
 
 use self::bindings::Plugin as Exports;
 use self::bindings::exports::mcp_reporter::interactions::outbox::{Delivery, OutboxStatus};
 use self::bindings::exports::mcp_reporter::interactions::reporter::Outcome;
 use self::bindings::mcp_reporter::interactions::types::Failure;
+use crate::KEY;
 use crate::wasi::{Fuse, State, Wasi};
 
 #[allow(missing_docs, unused_qualifications, clippy::all, reason = "generated")]
@@ -34,6 +35,34 @@ mod bindings {
 pub struct Plugin {
     wasi: Wasi,
     variables: Vec<(String, String)>,
+}
+
+/// Settings as the environment variables that the plugin reads.
+pub fn variables(settings: &[(&str, &str)]) -> Vec<(String, String)> {
+    let variables = settings.iter().map(|(key, value)| {
+        let name = format!("MCP_REPORTER_{}", key.to_ascii_uppercase());
+        (name, (*value).to_owned())
+    });
+    variables.collect()
+}
+
+/// A report in an outage tries only a few times: with each try that fails, the next may be further
+/// away, at last beyond the budget of the delivery that follows the outage.
+pub const BRIEF_REPORT: (&str, &str) = ("report_budget", "0.05");
+
+/// The settings of a plugin that reports to `url`: what it needs, without the throttle and with
+/// short backoffs, and `more`.
+pub fn plugin_settings<'a>(url: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let mut settings = vec![
+        ("enable_interaction_logging", "true"),
+        ("mcp_id", "test"),
+        ("coordinator_url", url),
+        ("coordinator_api_key", KEY),
+        ("rate_limit", "0"),
+        ("retry_delay", "0.01"),
+    ];
+    settings.extend(more);
+    settings
 }
 
 /// What came of a call.
@@ -90,13 +119,18 @@ pub fn report<'a>(action: &'a str, id: &'a str, data: &'a str) -> ReportCall<'a>
 impl Plugin {
     /// The plugin with these settings as environment variables.
     pub fn new(settings: &[(&str, &str)]) -> Self {
-        let variables = settings.iter().map(|(key, value)| {
-            let name = format!("MCP_REPORTER_{}", key.to_ascii_uppercase());
-            (name, (*value).to_owned())
-        });
         Self {
             wasi: Wasi::new(PLUGIN),
-            variables: variables.collect(),
+            variables: variables(settings),
+        }
+    }
+
+    /// The plugin as Wassette runs it, on a runtime that links what Wassette links and denies what
+    /// it denies. Its policy allows these hosts.
+    pub fn in_wassette(settings: &[(&str, &str)], hosts: &[&str]) -> Self {
+        Self {
+            wasi: Wasi::wassette(&plugin_with_tool_docs(), hosts),
+            variables: variables(settings),
         }
     }
 

@@ -8,8 +8,9 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
-use wasmtime::component::{Component, Linker, ResourceTable};
-use wasmtime::{CallHook, Config, Engine, Store};
+use wasmtime::component::types::ComponentFunc;
+use wasmtime::component::{Component, Linker, ResourceTable, Val};
+use wasmtime::{CallHook, Config, Engine, Store, StoreContextMut};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
@@ -34,6 +35,7 @@ pub struct Wasi {
     engine: Engine,
     linker: Linker<State>,
     component: Component,
+    policy: Option<Vec<String>>,
 }
 
 /// What the runtime keeps for one instance.
@@ -74,7 +76,34 @@ impl Wasi {
             engine,
             linker,
             component,
+            policy: None,
         }
+    }
+
+    /// As Wassette has it: `wasi:config` of another draft besides and nothing else, HTTP to these
+    /// hosts only, and a folder under the path that it has outside.
+    pub fn wassette(component: &[u8], hosts: &[&str]) -> Self {
+        let mut wasi = Self::new(component);
+        let mut config = wasi
+            .linker
+            .instance("wasi:config/store@0.2.0-rc.1")
+            .expect("the configuration is not linked");
+        for (name, nothing) in [
+            ("get", Val::Option(None)),
+            ("get-all", Val::List(Vec::new())),
+        ] {
+            let got = move |_: StoreContextMut<'_, State>,
+                            _: ComponentFunc,
+                            _: &[Val],
+                            results: &mut [Val]| {
+                results[0] = Val::Result(Ok(Some(Box::new(nothing.clone()))));
+                Ok(())
+            };
+            let linked = config.func_new(name, got);
+            linked.expect("the configuration is not linked");
+        }
+        wasi.policy = Some(hosts.iter().map(|host| (*host).to_owned()).collect());
+        wasi
     }
 
     /// The component.
@@ -100,13 +129,17 @@ impl Wasi {
             .envs(variables)
             .stderr(log.clone());
         if let Some((folder, permissions)) = folder {
-            wasi.preopened_dir(folder, "/data", permissions)
+            let outside = folder.to_str().expect("no folder that UTF-8 can name");
+            let inside = self.policy.as_ref().map_or("/data", |_| outside);
+            wasi.preopened_dir(folder, inside, permissions)
                 .expect("the folder cannot be opened");
         }
         let state = State {
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
-            hooks: Hooks,
+            hooks: Hooks {
+                policy: self.policy.clone(),
+            },
             table: ResourceTable::new(),
             fuse,
             calls: 0,
@@ -153,7 +186,10 @@ impl WasiHttpView for State {
 
 /// HTTP without TLS, with a connection for each request, as runtimes have it that keep nothing
 /// between calls.
-struct Hooks;
+struct Hooks {
+    /// To which hosts requests may go; none for all.
+    policy: Option<Vec<String>>,
+}
 
 type Task = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
@@ -164,7 +200,15 @@ impl WasiHttpHooks for Hooks {
         _options: Option<RequestOptions>,
         _response_processed: Task,
     ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Task), Error>> + Send> {
+        let host = request.uri().host();
+        let allowed = self
+            .policy
+            .as_ref()
+            .is_none_or(|hosts| hosts.iter().any(|allowed| Some(&**allowed) == host));
         Box::new(async move {
+            if !allowed {
+                return Err(Error::HttpRequestDenied);
+            }
             let mut connector = HttpConnector::new();
             connector.set_nodelay(true);
             let client = Client::builder(TokioExecutor::new()).build(connector);

@@ -67,6 +67,7 @@ fn test() -> Result<(), String> {
 /// Loads that take longer than a test may: all of them, or the one that is named.
 fn soak(args: impl Iterator<Item = String>) -> Result<(), String> {
     let args: Vec<_> = args.collect();
+    peers::require()?;
     cargo(&["build", "--release", "--workspace", "--bins"])?;
     let soak = |args: &[String]| {
         let run = ["run", "--release", "--package", "mcp-reporter-tests"];
@@ -76,7 +77,7 @@ fn soak(args: impl Iterator<Item = String>) -> Result<(), String> {
     if !args.is_empty() {
         return soak(&args);
     }
-    ["serve", "spin"]
+    ["serve", "spin", "plugin"]
         .iter()
         .try_for_each(|load| soak(&[(*load).to_owned()]))
 }

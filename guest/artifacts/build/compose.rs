@@ -10,38 +10,53 @@ const KEYVALUE: [&str; 3] = [
 
 const CONFIG: [&str; 1] = ["wasi:config/store@0.2.0-draft-2024-09-27"];
 
-/// What a composition offers: our own interfaces. Not the HTTP handler, which some runtimes show
-/// as a tool that nobody can call.
-const EXPORTS: [&str; 3] = [
+/// What a plugin offers: our own interfaces. Not the HTTP handler, which some runtimes show as a
+/// tool that nobody can call.
+const PLUGIN: [&str; 3] = [
     "mcp-reporter:interactions/reporter@0.1.0",
     "mcp-reporter:interactions/outbox@0.1.0",
     "mcp-reporter:interactions/coordinator@0.1.0",
 ];
 
-/// The reporter on files and environment variables.
-pub fn plugin(reporter: &[u8], keyvalue: &[u8], config: &[u8]) -> Result<Vec<u8>, String> {
-    compose(reporter, keyvalue, config).map_err(|e| format!("the plugin cannot be composed: {e:#}"))
+/// What a server of HTTP calls.
+const EDGE: [&str; 1] = ["wasi:http/incoming-handler@0.2.0"];
+
+/// The reporter, and the providers of what a runtime lacks.
+pub struct Parts<'a> {
+    pub reporter: &'a [u8],
+    pub keyvalue: &'a [u8],
+    pub config: &'a [u8],
 }
 
-fn compose(
-    reporter: &[u8],
-    keyvalue: &[u8],
-    config: &[u8],
-) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
-    let mut graph = CompositionGraph::new();
-    let reporter = add(&mut graph, "mcp-reporter:reporter", reporter)?;
-    let keyvalue = add(&mut graph, "mcp-reporter:keyvalue", keyvalue)?;
-    let config = add(&mut graph, "mcp-reporter:config", config)?;
-    let plugs = KEYVALUE.map(|name| (keyvalue, name));
-    for (provider, name) in plugs.into_iter().chain(CONFIG.map(|name| (config, name))) {
-        let provided = graph.alias_instance_export(provider, name)?;
-        graph.set_instantiation_argument(reporter, name, provided)?;
+impl Parts<'_> {
+    /// Our own interfaces, on files and environment variables.
+    pub fn plugin(&self) -> Result<Vec<u8>, String> {
+        let plugin = self.exporting(&PLUGIN);
+        plugin.map_err(|e| format!("the plugin cannot be composed: {e:#}"))
     }
-    for name in EXPORTS {
-        let export = graph.alias_instance_export(reporter, name)?;
-        graph.export(export, name)?;
+
+    /// The coordinator's API, on files and environment variables.
+    pub fn edge(&self) -> Result<Vec<u8>, String> {
+        let edge = self.exporting(&EDGE);
+        edge.map_err(|e| format!("the edge cannot be composed: {e:#}"))
     }
-    Ok(graph.encode(EncodeOptions::default())?)
+
+    fn exporting(&self, exports: &[&str]) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+        let mut graph = CompositionGraph::new();
+        let reporter = add(&mut graph, "mcp-reporter:reporter", self.reporter)?;
+        let keyvalue = add(&mut graph, "mcp-reporter:keyvalue", self.keyvalue)?;
+        let config = add(&mut graph, "mcp-reporter:config", self.config)?;
+        let plugs = KEYVALUE.map(|name| (keyvalue, name));
+        for (provider, name) in plugs.into_iter().chain(CONFIG.map(|name| (config, name))) {
+            let provided = graph.alias_instance_export(provider, name)?;
+            graph.set_instantiation_argument(reporter, name, provided)?;
+        }
+        for name in exports {
+            let export = graph.alias_instance_export(reporter, name)?;
+            graph.export(export, *name)?;
+        }
+        Ok(graph.encode(EncodeOptions::default())?)
+    }
 }
 
 fn add(

@@ -117,10 +117,13 @@ fn build() -> Result<(), String> {
     write("config_env.wasm", config_env)?;
     write("keyvalue_fs.wasm", keyvalue_fs)?;
     write("deny.wasm", deny)?;
-    write(
-        "plugin.wasm",
-        &compose::plugin(reporter, keyvalue_fs, config_env)?,
-    )?;
+    let parts = compose::Parts {
+        reporter,
+        keyvalue: keyvalue_fs,
+        config: config_env,
+    };
+    write("plugin.wasm", &parts.plugin()?)?;
+    write("edge.wasm", &parts.edge()?)?;
     write("tool_docs.bin", &tool_docs::section(&guest.join("../wit"))?)
 }
 

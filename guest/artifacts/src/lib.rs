@@ -26,6 +26,12 @@ pub const DENY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/deny.wasm"));
 /// `MCP_REPORTER_DELIVER_ON_REPORT=false` switches that off.
 pub const PLUGIN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/plugin.wasm"));
 
+/// [`REPORTER`] with [`KEYVALUE_FS`] and [`CONFIG_ENV`], for runtimes that serve HTTP and have
+/// neither a key-value store nor a configuration (`wasmtime serve`).
+///
+/// It exports `wasi:http/incoming-handler`, and keeps its events where [`PLUGIN`] keeps them.
+pub const EDGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/edge.wasm"));
+
 /// A custom section that tells Wassette what each function is for.
 const TOOL_DOCS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tool_docs.bin"));
 

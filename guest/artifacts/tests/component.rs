@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use mcp_reporter_artifacts::{
-    CONFIG_ENV, DENY, KEYVALUE_FS, PLUGIN, REPORTER, plugin_with_tool_docs,
+    CONFIG_ENV, DENY, EDGE, KEYVALUE_FS, PLUGIN, REPORTER, plugin_with_tool_docs,
 };
 use wasmparser::{Parser, Payload};
 use wit_component::DecodedWasm;
-use wit_parser::{Resolve, WorldId, WorldItem};
+use wit_parser::{Resolve, TypeDefKind, WorldId, WorldItem};
 
 /// All that a runtime must provide to the reporter: no files, no sockets, no environment.
 const REPORTER_IMPORTS: [&str; 14] = [
@@ -56,7 +56,7 @@ const KEYVALUE: [&str; 3] = [
     "wasi:keyvalue/store@0.2.0-draft2",
 ];
 
-/// All that a runtime must provide to the plugin: what every runtime of WASI 0.2 has.
+/// All that a runtime must provide to the plugin and to the edge: what every runtime of WASI 0.2 has.
 const PLUGIN_IMPORTS: [&str; 13] = [
     "mcp-reporter:interactions/types@0.1.0",
     "wasi:cli/environment@0.2.0",
@@ -79,6 +79,8 @@ const PLUGIN_EXPORTS: [&str; 3] = [
     "mcp-reporter:interactions/outbox@0.1.0",
     "mcp-reporter:interactions/reporter@0.1.0",
 ];
+
+const EDGE_EXPORTS: [&str; 1] = ["wasi:http/incoming-handler@0.2.0"];
 
 const REPORTER_MAX_BYTES: usize = 200_000;
 const PLUGIN_MAX_BYTES: usize = 320 * 1024;
@@ -117,6 +119,7 @@ fn they_import_and_export_what_the_design_lists_and_nothing_else() {
     );
     assert_world(PLUGIN, &PLUGIN_IMPORTS, &PLUGIN_EXPORTS);
     assert_world(DENY, &DENY_IMPORTS, &DENY_EXPORTS);
+    assert_world(EDGE, &PLUGIN_IMPORTS, &EDGE_EXPORTS);
 }
 
 #[test]
@@ -125,6 +128,7 @@ fn they_are_small_enough_to_ship_with_every_program() {
     for (component, allowed) in [
         (REPORTER, REPORTER_MAX_BYTES),
         (PLUGIN, PLUGIN_MAX_BYTES),
+        (EDGE, PLUGIN_MAX_BYTES),
         (&plugin, PLUGIN_MAX_BYTES),
     ] {
         let bytes = component.len();
@@ -161,4 +165,39 @@ fn every_function_of_the_plugin_has_a_description() {
         let text = function["docs"].as_str().unwrap();
         assert!(text.len() > 20 && text.ends_with('.'), "{name}: {text:?}");
     }
+}
+
+/// Wassette makes a tool of each function. Many clients cut the name of a tool at 64 characters, and
+/// Wassette cannot call a function that has flags or resources.
+#[test]
+fn every_function_of_the_plugin_can_be_a_tool() {
+    let (resolve, world) = decode(PLUGIN);
+    let mut tools = BTreeSet::new();
+    for item in resolve.worlds[world].exports.values() {
+        let WorldItem::Interface { id, .. } = item else {
+            panic!("no interface: {item:?}");
+        };
+        let interface = resolve.id_of(*id).unwrap();
+        let interface = interface.replace([':', '/', '@', '.'], "_");
+        for function in resolve.interfaces[*id].functions.keys() {
+            let tool = format!("{interface}_{function}");
+            assert!(tool.len() <= 64, "{tool}");
+            tools.insert(tool);
+        }
+    }
+    assert!(tools.contains("mcp-reporter_interactions_reporter_0_1_0_report-start"));
+
+    let ours = |name: &str| name.starts_with("mcp-reporter:");
+    let interfaces = resolve.interfaces.iter();
+    let types = interfaces
+        .filter(|(id, _)| resolve.id_of(*id).is_some_and(|name| ours(&name)))
+        .flat_map(|(_, interface)| interface.types.values());
+    let mut seen = 0;
+    for id in types {
+        let ty = &resolve.types[*id];
+        let works = !matches!(ty.kind, TypeDefKind::Flags(_) | TypeDefKind::Resource);
+        assert!(works, "{:?}", ty.name);
+        seen += 1;
+    }
+    assert!(seen > 5, "only {seen} types");
 }

@@ -2,7 +2,7 @@
 
 use super::{Error, Ui};
 use clap::ValueHint;
-use mcp_reporter_artifacts::{PLUGIN, REPORTER};
+use mcp_reporter_artifacts::{EDGE, PLUGIN, REPORTER, plugin_with_tool_docs};
 use mcp_reporter_core::settings::printable;
 use serde_json::json;
 use std::fs;
@@ -43,6 +43,14 @@ struct Which {
     /// for runtimes that have neither
     #[arg(long)]
     plugin: bool,
+    /// mcp-reporter-tools.wasm: the plugin with descriptions of its functions, for runtimes that
+    /// offer them as tools (Wassette)
+    #[arg(long)]
+    tools: bool,
+    /// mcp-reporter-edge.wasm: the API of `serve` in place of the plugin's functions, for runtimes
+    /// that serve HTTP (wasmtime serve, wash)
+    #[arg(long, visible_alias = "wash")]
+    edge: bool,
 }
 
 /// What to write.
@@ -66,6 +74,11 @@ pub fn run(args: Args, ui: Ui) -> Result<ExitCode, Error> {
         vec![component, file("spin.toml", manifest.as_bytes(), true)]
     } else if args.which.plugin {
         vec![file("mcp-reporter-plugin.wasm", PLUGIN, false)]
+    } else if args.which.tools {
+        let tools = plugin_with_tool_docs();
+        vec![file("mcp-reporter-tools.wasm", &tools, false)]
+    } else if args.which.edge {
+        vec![file("mcp-reporter-edge.wasm", EDGE, false)]
     } else {
         vec![component]
     };

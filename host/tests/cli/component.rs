@@ -3,15 +3,18 @@
 use std::fs;
 
 use crate::home::Home;
-use mcp_reporter_artifacts::{PLUGIN, REPORTER};
+use mcp_reporter_artifacts::{EDGE, PLUGIN, REPORTER, plugin_with_tool_docs};
 use serde_json::json;
 
 #[test]
 fn each_form_is_written_byte_for_byte_and_named() {
-    let home = Home::empty();
+    let (home, tools) = (Home::empty(), plugin_with_tool_docs());
     for (form, files) in [
         ("--core", &[("mcp-reporter.wasm", REPORTER)][..]),
         ("--plugin", &[("mcp-reporter-plugin.wasm", PLUGIN)]),
+        ("--tools", &[("mcp-reporter-tools.wasm", &*tools)]),
+        ("--edge", &[("mcp-reporter-edge.wasm", EDGE)]),
+        ("--wash", &[("mcp-reporter-edge.wasm", EDGE)]),
         ("--spin", &[("mcp-reporter.wasm", REPORTER)]),
     ] {
         let out = home.path(format!("new/{}", &form[2..]));
@@ -89,7 +92,7 @@ fn a_folder_that_cannot_be_is_named() {
     let ran = home.run(&["component", "--core", "--spin", "--out", "x"]);
     ran.refused(2, "cannot be used with");
     home.run(&["component", "--out", "x"])
-        .refused(2, "--core|--spin|--plugin");
+        .refused(2, "--core|--spin|--plugin|--tools|--edge");
     let ran = home.run(&["component", "--core", "--out", "x", "--config", "y"]);
     ran.refused(2, "--config has no effect");
     assert!(!home.path("x").exists());

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use mcp_reporter_tests::killed_under_16_clients;
 use mcp_reporter_tests::spin::{Load as SpinLoad, Mode};
+use mcp_reporter_tests::{killed_under_16_clients, plugin_killed_at_random};
 
 const USAGE: &str = "\
 usage: soak <load> [--rounds N] [--seed S]
@@ -11,6 +11,8 @@ usage: soak <load> [--rounds N] [--seed S]
   serve   kills a `serve` under 16 clients, N times (50)
   spin    2,000 events on the Spin profile while instances are killed, with N
           seeds (20) from S on, on both stores
+  plugin  ten processes of the wasmtime CLI on one folder, killed at random,
+          with N seeds (50) from S on
 ";
 
 fn main() -> ExitCode {
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Load::Spin => runtime.block_on(spin(rounds.unwrap_or(20), seed)),
+        Load::Plugin => runtime.block_on(plugin(rounds.unwrap_or(50), seed)),
     }
 }
 
@@ -46,9 +49,24 @@ async fn spin(rounds: u32, first: u64) -> ExitCode {
     end
 }
 
+async fn plugin(rounds: u32, first: u64) -> ExitCode {
+    let mut end = ExitCode::SUCCESS;
+    for seed in first..first + u64::from(rounds) {
+        match plugin_killed_at_random(seed).await {
+            Ok(outcome) => println!("plugin, seed {seed}: {outcome}"),
+            Err(wrong) => {
+                println!("plugin, seed {seed}: WRONG\n{}", wrong.join("\n"));
+                end = ExitCode::FAILURE;
+            }
+        }
+    }
+    end
+}
+
 enum Load {
     Serve,
     Spin,
+    Plugin,
 }
 
 fn parsed(arguments: &[String]) -> Option<(Load, Option<u32>, u64)> {
@@ -56,6 +74,7 @@ fn parsed(arguments: &[String]) -> Option<(Load, Option<u32>, u64)> {
     let load = match &**name {
         "serve" => Load::Serve,
         "spin" => Load::Spin,
+        "plugin" => Load::Plugin,
         _ => return None,
     };
     let (mut rounds, mut seed) = (None, 1);

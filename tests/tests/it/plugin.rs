@@ -6,7 +6,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use mcp_reporter::coordinator::{Coordinator, Fault};
 use mcp_reporter_tests::{
-    Fuse, KEY, Place, Plugin, assert_one_key_each, coordinator, faulty, histories, report,
+    Fuse, Place, Plugin, assert_one_key_each, coordinator, faulty, histories, plugin_settings,
+    report,
 };
 use wasmtime_wasi::FsPerms;
 
@@ -17,16 +18,7 @@ const BUDGET_MS: u32 = 10_000;
 
 /// The plugin with what it needs and, as all but one test wants it, without the throttle.
 fn plugin(url: &str, more: &[(&str, &str)]) -> Plugin {
-    let mut settings = vec![
-        ("enable_interaction_logging", "true"),
-        ("mcp_id", "test"),
-        ("coordinator_url", url),
-        ("coordinator_api_key", KEY),
-        ("rate_limit", "0"),
-        ("retry_delay", "0.01"),
-    ];
-    settings.extend(more);
-    Plugin::new(&settings)
+    Plugin::new(&plugin_settings(url, more))
 }
 
 fn stored(coordinator: &Coordinator) -> Vec<(String, Vec<String>)> {

@@ -57,12 +57,15 @@ pub fn home() -> Result<Folder, Error> {
 impl Folder {
     /// The folder `name` in this one; none where there is none.
     pub fn folder(&self, name: &str) -> Result<Option<Folder>, Error> {
-        let opened = self.descriptor.open_at(
-            PathFlags::empty(),
-            name,
-            OpenFlags::DIRECTORY,
-            DescriptorFlags::READ | DescriptorFlags::MUTATE_DIRECTORY,
-        );
+        let open = |rights| {
+            self.descriptor
+                .open_at(PathFlags::empty(), name, OpenFlags::DIRECTORY, rights)
+        };
+        let opened = match open(DescriptorFlags::READ | DescriptorFlags::MUTATE_DIRECTORY) {
+            // jco's files do not know the right to change a folder: every open one may be changed.
+            Err(ErrorCode::Unsupported) => open(DescriptorFlags::READ),
+            opened => opened,
+        };
         match opened {
             Ok(descriptor) => Ok(Some(Folder { descriptor })),
             Err(ErrorCode::NoEntry) => Ok(None),
