@@ -38,11 +38,8 @@ impl PythonPeers {
     /// The one beside the program that runs, be it a test or xtask: `peers/python` in the target
     /// folder. It may not have been made yet.
     pub fn of_this_build() -> Self {
-        let programs = programs();
-        let target = programs.parent();
-        let target = target.expect("it is in a folder of the target folder");
         Self {
-            folder: target.join("peers/python"),
+            folder: programs().with_file_name("peers").join("python"),
         }
     }
 

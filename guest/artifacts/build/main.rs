@@ -5,6 +5,7 @@
 //! and nothing else; wasip2 adds environment, exit, standard input and terminals to every one.
 
 mod compose;
+mod outer;
 mod shrink;
 mod tool_docs;
 
@@ -51,19 +52,6 @@ const SOURCES: [&str; 17] = [
     "../wit",
 ];
 
-/// Variables that are meant for the native build around this one: flags, wrappers (clippy's,
-/// coverage's), profiles, target folder. An entry that ends in `_` is a prefix.
-const OUTER_VARIABLES: [&str; 8] = [
-    "CARGO_BUILD_",
-    "CARGO_ENCODED_RUSTFLAGS",
-    "CARGO_PROFILE_",
-    "CARGO_TARGET_",
-    "CARGO_UNSTABLE_",
-    "RUSTC_WORKSPACE_WRAPPER",
-    "RUSTC_WRAPPER",
-    "RUSTFLAGS",
-];
-
 fn main() -> ExitCode {
     match build() {
         Ok(()) => ExitCode::SUCCESS,
@@ -93,11 +81,7 @@ fn build() -> Result<(), String> {
     for (package, _) in PACKAGES {
         cargo.args(["--package", package]);
     }
-    for (name, _) in env::vars_os() {
-        if name.to_str().is_some_and(is_outer) {
-            cargo.env_remove(name);
-        }
-    }
+    outer::remove_variables(&mut cargo);
     run(cargo.env("RUSTFLAGS", FLAGS))?;
 
     let mut components = Vec::new();
@@ -214,16 +198,6 @@ fn debian(rustc: &str) -> Result<Command, String> {
         // Holds the libraries of the toolchain in use.
         .env_remove("LD_LIBRARY_PATH");
     Ok(cargo)
-}
-
-fn is_outer(name: &str) -> bool {
-    OUTER_VARIABLES.iter().any(|outer| {
-        if outer.ends_with('_') {
-            name.starts_with(outer)
-        } else {
-            name == *outer
-        }
-    })
 }
 
 fn variable(name: &str) -> Result<String, String> {

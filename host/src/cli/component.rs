@@ -1,12 +1,12 @@
 //! `component`: writes the components that this program contains, for other runtimes.
 
-use super::{Error, Ui};
+use super::{Error, Ui, whole};
 use clap::ValueHint;
 use mcp_reporter_artifacts::{EDGE, PLUGIN, REPORTER, plugin_with_tool_docs};
 use mcp_reporter_core::settings::printable;
 use serde_json::json;
-use std::fs;
-use std::io::{self, Write};
+use std::fs::{self, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -89,7 +89,9 @@ pub fn run(args: Args, ui: Ui) -> Result<ExitCode, Error> {
     }
     fs::create_dir_all(&args.out).map_err(|error| failed(&args.out, &error))?;
     for file in &files {
-        replace(file).map_err(|error| failed(&file.path, &error))?;
+        // A runtime that watches for changes must not load half of it.
+        whole::replace(&file.path, &file.bytes, OpenOptions::new(), None)
+            .map_err(|error| failed(&file.path, &error))?;
     }
     if args.json {
         let files: Vec<_> = files
@@ -124,24 +126,6 @@ fn refuse_changed(file: &File) -> Result<(), Error> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(failed(&file.path, &error)),
     }
-}
-
-/// Puts it where it belongs, whole: a runtime that watches for changes must not load half of it.
-fn replace(file: &File) -> io::Result<()> {
-    let name = file.path.file_name().unwrap_or_default();
-    let temporary = format!(".{}.{}.tmp", name.display(), std::process::id());
-    let temporary = file.path.with_file_name(temporary);
-    let written = fs::File::create_new(&temporary).and_then(|mut new| {
-        new.write_all(&file.bytes)?;
-        new.sync_all()?;
-        drop(new);
-        fs::rename(&temporary, &file.path)
-    });
-    if written.is_err() {
-        // What matters is why it could not be written.
-        let _ = fs::remove_file(&temporary);
-    }
-    written
 }
 
 fn failed(path: &Path, error: &io::Error) -> Error {

@@ -23,6 +23,7 @@ mod report;
 mod serve;
 mod service;
 mod start;
+mod whole;
 mod wrap;
 
 pub use error::Error;

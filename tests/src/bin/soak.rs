@@ -1,5 +1,6 @@
 //! Runs for hours what the tests run for seconds: `soak serve --rounds 50 --seed 1`.
 
+use std::fmt::Display;
 use std::process::ExitCode;
 
 use mcp_reporter_tests::spin::{Load as SpinLoad, Mode};
@@ -34,33 +35,39 @@ fn main() -> ExitCode {
 }
 
 async fn spin(rounds: u32, first: u64) -> ExitCode {
-    let mut end = ExitCode::SUCCESS;
+    let mut kept = true;
     for seed in first..first + u64::from(rounds) {
         for mode in Mode::ALL {
-            match SpinLoad::new(seed, mode).run().await {
-                Ok(outcome) => println!("spin, seed {seed}, {mode:?}: {outcome}"),
-                Err(wrong) => {
-                    println!("spin, seed {seed}, {mode:?}: WRONG\n{}", wrong.join("\n"));
-                    end = ExitCode::FAILURE;
-                }
-            }
+            let outcome = SpinLoad::new(seed, mode).run().await;
+            kept &= told(&format!("spin, seed {seed}, {mode:?}"), outcome);
         }
     }
-    end
+    end(kept)
 }
 
 async fn plugin(rounds: u32, first: u64) -> ExitCode {
-    let mut end = ExitCode::SUCCESS;
+    let mut kept = true;
     for seed in first..first + u64::from(rounds) {
-        match plugin_killed_at_random(seed).await {
-            Ok(outcome) => println!("plugin, seed {seed}: {outcome}"),
-            Err(wrong) => {
-                println!("plugin, seed {seed}: WRONG\n{}", wrong.join("\n"));
-                end = ExitCode::FAILURE;
-            }
-        }
+        let outcome = plugin_killed_at_random(seed).await;
+        kept &= told(&format!("plugin, seed {seed}"), outcome);
     }
-    end
+    end(kept)
+}
+
+/// Prints what a round came to, and says whether it kept what is promised.
+fn told(round: &str, outcome: Result<impl Display, Vec<String>>) -> bool {
+    match &outcome {
+        Ok(outcome) => println!("{round}: {outcome}"),
+        Err(wrong) => println!("{round}: WRONG\n{}", wrong.join("\n")),
+    }
+    outcome.is_ok()
+}
+
+fn end(kept: bool) -> ExitCode {
+    match kept {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
 }
 
 enum Load {

@@ -9,19 +9,11 @@ use mcp_reporter_artifacts::REPORTER;
 use super::{Manifest, SpinComponent};
 use crate::{INGEST_KEY, KEY};
 
-const TARGET: &str = "wasm32-wasip1";
+// The build script of the components has the same need.
+#[path = "../../../guest/artifacts/build/outer.rs"]
+mod outer;
 
-/// Variables that are meant for the build of the tests, by their beginnings.
-const OUTER_VARIABLES: [&str; 8] = [
-    "CARGO_BUILD_",
-    "CARGO_ENCODED_RUSTFLAGS",
-    "CARGO_PROFILE_",
-    "CARGO_TARGET_",
-    "CARGO_UNSTABLE_",
-    "RUSTC_WORKSPACE_WRAPPER",
-    "RUSTC_WRAPPER",
-    "RUSTFLAGS",
-];
+const TARGET: &str = "wasm32-wasip1";
 
 /// Its components, which report to the coordinator at `url`. The server's dependency inherits what
 /// the manifest says, or these sets of capabilities alone. The first call builds the server.
@@ -75,12 +67,7 @@ fn build() -> PathBuf {
         .arg("--target-dir")
         .arg(&target)
         .current_dir(folder());
-    for (name, _) in env::vars_os() {
-        let outer = |name: &str| OUTER_VARIABLES.iter().any(|outer| name.starts_with(outer));
-        if name.to_str().is_some_and(outer) {
-            cargo.env_remove(name);
-        }
-    }
+    outer::remove_variables(&mut cargo);
     let status = cargo.status();
     assert!(status.is_ok_and(|status| status.success()), "{cargo:?}");
     target

@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use mcp_reporter::coordinator::{Coordinator, Fault};
 use mcp_reporter_tests::{
-    Fuse, Place, Plugin, assert_one_key_each, coordinator, faulty, histories, plugin_settings,
-    report,
+    Fuse, Place, Plugin, SOON, assert_one_key_each, coordinator, faulty, histories,
+    plugin_settings, report,
 };
 use wasmtime_wasi::FsPerms;
 
@@ -63,13 +63,14 @@ async fn what_an_outage_holds_back_is_delivered_in_order_and_once() {
     assert_eq!(plugin.status(place.folder()).await.unwrap().waiting, 4);
 
     coordinator.set_fault(Fault::None).unwrap();
-    loop {
-        let delivery = plugin.deliver(place.folder(), BUDGET_MS).await.unwrap();
-        let Some(next_ms) = delivery.next_ms else {
-            break;
-        };
-        tokio::time::sleep(Duration::from_millis(next_ms)).await;
-    }
+    let delivered = async {
+        let deliver = async || plugin.deliver(place.folder(), BUDGET_MS).await.unwrap();
+        while let Some(next_ms) = deliver().await.next_ms {
+            tokio::time::sleep(Duration::from_millis(next_ms)).await;
+        }
+    };
+    let delivered = tokio::time::timeout(SOON, delivered).await;
+    delivered.expect("something always waits");
     let all = ["start", "progress", "progress", "error"].map(str::to_owned);
     assert_eq!(stored(&coordinator), [("i1".to_owned(), all.to_vec())]);
     assert_eq!(plugin.status(place.folder()).await.unwrap().waiting, 0);
@@ -191,7 +192,10 @@ const LEASE: Duration = Duration::from_secs(6);
 #[tokio::test]
 async fn an_instance_killed_while_it_reports_or_delivers_loses_nothing() {
     let coordinator = coordinator();
-    let plugin = &plugin(&coordinator.url(), &[]);
+    // All instances are at work at once: none that is not killed is to be short of time for an
+    // answer, after which it would send again.
+    let patient = [("report_budget", "10")];
+    let plugin = &plugin(&coordinator.url(), &patient);
     let place = Place::new();
     let called = plugin.report(place.folder(), report("start", "all", "{}"));
     let calls = called.await.host_calls;

@@ -1,7 +1,7 @@
 //! A client's configuration file: read, kept a backup of, and replaced whole.
 
+use crate::cli::whole;
 use mcp_reporter::private;
-use std::ffi::OsString;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -64,8 +64,8 @@ impl ClientFile {
     /// Beside the file.
     fn backup_path(&self, number: u32) -> PathBuf {
         match number {
-            1 => self.beside("", ".mcp-reporter.bak"),
-            _ => self.beside("", &format!(".mcp-reporter.bak.{number}")),
+            1 => whole::beside(&self.target, "", ".mcp-reporter.bak"),
+            _ => whole::beside(&self.target, "", &format!(".mcp-reporter.bak.{number}")),
         }
     }
 
@@ -82,25 +82,11 @@ impl ClientFile {
             ));
         }
         let mode = fs::metadata(&self.target)?.permissions();
-        let temporary = self.beside(".", &format!(".mcp-reporter.{}.tmp", std::process::id()));
-        let written = private::make_new_file(&temporary).and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.set_permissions(mode)?;
-            file.sync_all()?;
-            drop(file);
-            fs::rename(&temporary, &self.target)
-        });
-        if written.is_err() {
-            // What matters is why it could not be written.
-            let _ = fs::remove_file(&temporary);
-        }
-        written
-    }
-
-    fn beside(&self, before: &str, after: &str) -> PathBuf {
-        let mut name = OsString::from(before);
-        name.push(self.target.file_name().unwrap_or_default());
-        name.push(after);
-        self.target.with_file_name(name)
+        whole::replace(
+            &self.target,
+            text.as_bytes(),
+            private::options(),
+            Some(mode),
+        )
     }
 }

@@ -80,7 +80,7 @@ fn components(variables: &[(&str, &str)]) -> Result<Vec<SpinComponent>, String> 
 async fn it_takes_events_and_delivers_them() {
     let (ground, coordinator) = (Ground::new(Mode::Sqlite).await, coordinator());
     let url = coordinator.url();
-    // What Spin would be given, the coordinator behind a path.
+    // With a path, which the host that may be reached must not have.
     let below = format!("{url}/");
     let variables = [
         ("enable_interaction_logging", "true"),

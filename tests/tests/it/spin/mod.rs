@@ -20,15 +20,7 @@ const OUTBOX: &str = "/api/v2/outbox";
 
 /// An event as a client sends it.
 fn event(action: &str, id: &str) -> String {
-    let data = match action {
-        "start" => "request_data",
-        "progress" => "progress_data",
-        "error" => "error_data",
-        _ => "result_data",
-    };
-    format!(
-        r#"{{"action":"interaction_{action}","interaction_id":"{id}","mcp_id":"m","timestamp":1718000000.5,"{data}":{{}}}}"#
-    )
+    mcp_reporter_tests::event(action, id, "")
 }
 
 async fn connected(spin: &Spin) -> Client {
